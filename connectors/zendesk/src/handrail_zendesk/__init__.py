@@ -1,0 +1,1 @@
+"""Zendesk Support: one handoff becomes one ticket. STUB."""

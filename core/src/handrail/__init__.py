@@ -1,0 +1,145 @@
+"""Handrail carries a conversation from an AI agent to a help desk, and the humans' answer back.
+
+Names are imported when they are first used: importing ``handrail`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from handrail.connector import (
+        Can,
+        Change,
+        Connector,
+        Doorbell,
+        Finding,
+        Page,
+        Said,
+        Wishes,
+        secret,
+        setting,
+    )
+    from handrail.errors import (
+        ConfigError,
+        Conflict,
+        ConnectorError,
+        DeskError,
+        DeskPaused,
+        HandrailError,
+        InputError,
+        NotDone,
+        NotFound,
+        Refused,
+        SignatureError,
+        Unsupported,
+        Unsure,
+    )
+    from handrail.model import (
+        Actor,
+        Attempt,
+        Conversation,
+        Customer,
+        Due,
+        File,
+        Handoff,
+        Message,
+        Reason,
+        Role,
+        State,
+        Status,
+        Ticket,
+        Update,
+        UpdateKind,
+        Urgency,
+    )
+    from handrail.plugins import hookimpl
+    from handrail.rail import Handrail
+    from handrail.render import Body, Dialect, Html, Plain
+    from handrail.signature import Hmac, Hook, SharedSecret
+    from handrail.steps import Names, Reply, Request, Step, Steps, Token
+
+_HOMES = {
+    "handrail.connector": "Can Change Connector Doorbell Finding Page Said Wishes secret setting",
+    "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError NotDone "
+    "NotFound Refused SignatureError Unsupported Unsure",
+    "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status Ticket "
+    "Update UpdateKind Urgency",
+    "handrail.plugins": "hookimpl",
+    "handrail.rail": "Handrail",
+    "handrail.render": "Body Dialect Html Plain",
+    "handrail.signature": "Hmac Hook SharedSecret",
+    "handrail.steps": "Names Reply Request Step Steps Token",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "Actor",
+    "Attempt",
+    "Body",
+    "Can",
+    "Change",
+    "ConfigError",
+    "Conflict",
+    "Connector",
+    "ConnectorError",
+    "Conversation",
+    "Customer",
+    "DeskError",
+    "DeskPaused",
+    "Dialect",
+    "Doorbell",
+    "Due",
+    "File",
+    "Finding",
+    "Handoff",
+    "Handrail",
+    "HandrailError",
+    "Hmac",
+    "Hook",
+    "Html",
+    "InputError",
+    "Message",
+    "Names",
+    "NotDone",
+    "NotFound",
+    "Page",
+    "Plain",
+    "Reason",
+    "Refused",
+    "Reply",
+    "Request",
+    "Role",
+    "Said",
+    "SharedSecret",
+    "SignatureError",
+    "State",
+    "Status",
+    "Step",
+    "Steps",
+    "Ticket",
+    "Token",
+    "Unsupported",
+    "Unsure",
+    "Update",
+    "UpdateKind",
+    "Urgency",
+    "Wishes",
+    "hookimpl",
+    "secret",
+    "setting",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'handrail' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

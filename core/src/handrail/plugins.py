@@ -1,0 +1,98 @@
+"""Plugins: the hooks (pluggy, project name ``handrail``) and how installed ones are found.
+
+A plugin is a module named by an entry point of the group ``handrail``. Importing this module loads none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from handrail.errors import ConfigError
+
+if TYPE_CHECKING:
+    import typer
+
+    from handrail.connector import Connector
+    from handrail.model import Conversation, Update
+
+hookspec = pluggy.HookspecMarker("handrail")
+hookimpl = pluggy.HookimplMarker("handrail")
+
+
+class Hooks:
+    """What a plugin may implement. An implementation takes only the arguments that it names."""
+
+    @hookspec
+    def handrail_connectors(self) -> Iterable[type[Connector]]:  # type: ignore[empty-body]
+        """Name the connector classes that this plugin brings.
+
+        Example::
+
+            @hookimpl
+            def handrail_connectors():
+                return [Acme]
+        """
+
+    @hookspec
+    def handrail_redact(self, conversation: Conversation) -> Conversation | None:
+        """Return the conversation with what must not reach a desk masked, or None to leave it.
+
+        A redactor that raises stops its handoff, visibly.
+
+        Example::
+
+            @hookimpl
+            def handrail_redact(conversation):
+                return conversation.model_copy(update={"fields": {}})
+        """
+
+    @hookspec
+    def handrail_update(self, update: Update) -> None:
+        """See an update after it was stored.
+
+        Example::
+
+            @hookimpl
+            def handrail_update(update):
+                print(update.kind, update.text)
+        """
+
+    @hookspec
+    def handrail_commands(self, app: typer.Typer) -> None:
+        """Add commands to the command line.
+
+        Example::
+
+            @hookimpl
+            def handrail_commands(app):
+                @app.command()
+                def hello() -> None:
+                    print("hello")
+        """
+
+
+@cache
+def plugins() -> pluggy.PluginManager:
+    """The plugin manager with every installed plugin loaded; made at the first call."""
+    manager = pluggy.PluginManager("handrail")
+    manager.add_hookspecs(Hooks)
+    manager.load_setuptools_entrypoints("handrail")
+    return manager
+
+
+def connectors() -> dict[str, type[Connector]]:
+    """Installed connectors by name. Raises ``ConfigError`` when two share a name."""
+    found: dict[str, type[Connector]] = {}
+    for classes in plugins().hook.handrail_connectors():
+        for connector in classes:
+            other = found.setdefault(connector.name, connector)
+            if other is not connector:
+                raise ConfigError(
+                    f"two installed connectors are named {connector.name!r}: {other.__module__} and "
+                    f"{connector.__module__}; uninstall one"
+                )
+    return dict(sorted(found.items()))

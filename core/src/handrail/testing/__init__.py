@@ -1,0 +1,1 @@
+"""Tools for authors: the connector kit, simulated desks, a settable clock, samples."""
