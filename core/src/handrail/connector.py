@@ -83,6 +83,11 @@ class Page:
     cursor: str | None = None
     more: bool = False
 
+    @property
+    def items(self) -> list[Update | Ticket]:
+        """Events first: a snapshot that came before them would make them look late."""
+        return [*self.updates, *self.tickets]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -111,7 +116,11 @@ class Connector(BaseModel):
     """Translates between handoffs and one kind of desk. It never acts: no socket, sleep, log or database."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True, coerce_numbers_to_str=True
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
     )
 
     name: ClassVar[str] = ""
@@ -137,7 +146,9 @@ class Connector(BaseModel):
     urgency: dict[Urgency, str] = setting("Urgencies that differ from the connector's own map", default={})
     fields: dict[str, str] = setting("Details to the desk's custom fields", default={})
     poll: Duration = setting("How often the desk is polled", default=timedelta(seconds=60))
-    timeout: Duration = setting("How long the desk may take to answer one request", default=timedelta(seconds=20))
+    timeout: Duration = setting(
+        "How long the desk may take to answer one request", default=timedelta(seconds=20)
+    )
     concurrency: int = setting("Requests in flight at most", default=8, ge=1, le=256)
     rate: int | None = setting("Requests a minute at most; empty: as the desk allows", default=None, ge=1)
 
@@ -146,7 +157,9 @@ class Connector(BaseModel):
         parts = urlsplit(self.base_url)
         if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
             return self
-        raise ValueError(f"url: {self.base_url!r} must begin with https:// (http:// only for loopback addresses)")
+        raise ValueError(
+            f"url: {self.base_url!r} must begin with https:// (http:// only for loopback addresses)"
+        )
 
     @property
     def base_url(self) -> str:
@@ -227,7 +240,9 @@ class Connector(BaseModel):
         body = self.dialect.render(compose(handoff))
         files = (*handoff.files, *body.files)
         if files and Can.ATTACH not in self.can:
-            raise Unsupported(f"{self.title or self.name} takes no attachments: {', '.join(f.name for f in files)}")
+            raise Unsupported(
+                f"{self.title or self.name} takes no attachments: {', '.join(f.name for f in files)}"
+            )
         return Body(body.text, files)
 
     def message_text(self, said: Said) -> str:
@@ -279,5 +294,3 @@ def _is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
-
-

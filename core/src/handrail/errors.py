@@ -93,7 +93,9 @@ class Unsure(DeskError):
 class Refused(DeskError):
     """A final no. ``fields`` maps optional fields that the desk named to its words about each."""
 
-    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, fields: Mapping[str, str] | None = None, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.fields = dict(fields or {})
         self.status = status

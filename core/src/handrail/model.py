@@ -147,7 +147,7 @@ class Customer(Model):
     email: Text | None = None
     phone: Text | None = None
     segments: tuple[Text, ...] = ()
-    attributes: dict[str, Json] = {}
+    attributes: dict[Text, Json] = {}
 
 
 class Message(Model):
@@ -163,7 +163,7 @@ class Attempt(Model):
     """One thing the AI tried: an action, its arguments and what came of it."""
 
     action: Text
-    arguments: dict[str, Json] = {}
+    arguments: dict[Text, Json] = {}
     outcome: Literal["done", "failed", "unknown"] = "unknown"
     detail: Text | None = None
     at: Time | None = None
@@ -194,11 +194,11 @@ class Conversation(Model):
     intent: Text | None = None
     tags: tuple[Text, ...] = ()
     confidence: float | None = None
-    sentiment: float | str | None = None
+    sentiment: float | Text | None = None
     url: Text | None = None
     customer: Customer = Customer()
     attempts: tuple[Attempt, ...] = ()
-    fields: dict[str, Json] = {}
+    fields: dict[Text, Json] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -344,7 +344,8 @@ class Update(Model):
     """One thing that happened to a ticket.
 
     ``id`` comes from the desk's own comment, audit or change id, so that a webhook and a poll that report
-    the same thing carry the same id; stored updates have the desk's name before it.
+    the same thing carry the same id; stored updates have the desk's name before it. ``cursor`` stands
+    behind an update in the feed of all updates.
     """
 
     id: str
@@ -362,3 +363,4 @@ class Update(Model):
     handoff_id: str | None = None
     conversation_id: str | None = None
     desk: str | None = None
+    cursor: str | None = None

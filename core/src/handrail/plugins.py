@@ -5,8 +5,10 @@ A plugin is a module named by an entry point of the group ``handrail``. Importin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from handrail.connector import Connector
     from handrail.model import Conversation, Update
 
+log = logging.getLogger("handrail.plugins")
 hookspec = pluggy.HookspecMarker("handrail")
 hookimpl = pluggy.HookimplMarker("handrail")
 
@@ -80,7 +83,12 @@ def plugins() -> pluggy.PluginManager:
     """The plugin manager with every installed plugin loaded; made at the first call."""
     manager = pluggy.PluginManager("handrail")
     manager.add_hookspecs(Hooks)
-    manager.load_setuptools_entrypoints("handrail")
+    for entry in sorted(entry_points(group="handrail"), key=lambda entry: entry.name):
+        try:
+            manager.register(entry.load(), name=entry.name)
+        except Exception as error:
+            # One broken plugin must not take the others down; whoever needs it is told that it is missing.
+            log.error("plugin %s (%s) cannot be loaded: %s: %s", entry.name, entry.value, type(error).__name__, error)
     return manager
 
 

@@ -1,70 +1,283 @@
-"""The facade: what a host application uses. STUB with the signatures; the inside is being written."""
+"""The facade: what a host application, the command line and the server use."""
 
 from __future__ import annotations
 
+import builtins
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import datetime
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from handrail.model import Conversation, File, Handoff, Holder, Message, Reason, State, Ticket, Update, Urgency
+from handrail import accept as accepting
+from handrail import delivery, views
+from handrail.config import Config, load
+from handrail.connector import Can, Finding
+from handrail.context import Clock, Context, utc_now
+from handrail.engine import Jobs, Schedule
+from handrail.errors import ConfigError, DeskError, InputError
+from handrail.model import (
+    Conversation,
+    File,
+    Handoff,
+    Holder,
+    Message,
+    Reason,
+    State,
+    Ticket,
+    Update,
+    Urgency,
+)
+from handrail.roads import Roads
+from handrail.store import Store, desks, handoffs, updates
+from handrail.sync import Inbox
+
+E = TypeVar("E", Urgency, Reason)
+
+IDLE_HORIZON = timedelta(seconds=60)
+"""``work_until_idle`` waits for what is due within this time; what waits longer, waits for another day."""
 
 
 class Handrail:
+    """Handoffs of one configuration. Safe to use from several threads; close it, or use it in ``with``."""
+
+    def __init__(self, config: Config, *, clock: Clock = utc_now, schedule: Schedule | None = None) -> None:
+        """``clock`` and ``schedule`` are for tests that set the time and run the jobs themselves."""
+        self.config = config
+        store = Store(config.store)
+        self._jobs = Jobs(store)
+        self.context = Context(config, store, schedule or self._jobs.schedule, clock)
+        self.inbox = Inbox(self.context)
+        self.delivery = delivery.Delivery(self.context, self.inbox)
+        self.roads = Roads(self.context, self.inbox)
+
     @classmethod
     def open(cls, config: str | Path | None = None) -> Handrail:
         """Open by a configuration file; None: $HANDRAIL_CONFIG, then ./handrail.toml."""
-        raise NotImplementedError
+        return cls(load(config))
+
+    def __enter__(self) -> Handrail:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_connections()
 
     def close_connections(self) -> None:
-        """Close sessions and the store; also done by leaving ``with Handrail.open(...) as rail``."""
+        """Close the connections to desks and store."""
+        self.context.close()
 
-    def hand_off(self, conversation: Conversation, decision: Any = None, *, desk: str | None = None,
-                 group: str | None = None, urgency: Urgency | str | None = None, reason: Reason | str | None = None,
-                 summary: str | None = None, next_steps: Sequence[str] = (), key: str | None = None,
-                 files: Sequence[File] = ()) -> Handoff:
-        """Durable when it returns."""
-        raise NotImplementedError
+    # Handing off.
+
+    def hand_off(
+        self,
+        conversation: Conversation,
+        decision: Any = None,
+        *,
+        desk: str | None = None,
+        group: str | None = None,
+        urgency: Urgency | str | None = None,
+        reason: Reason | str | None = None,
+        summary: str | None = None,
+        next_steps: Sequence[str] = (),
+        key: str | None = None,
+        files: Sequence[File] = (),
+    ) -> Handoff:
+        """Accept a conversation; durable when it returns.
+
+        Raises ``Conflict`` where the key was used for other content, ``NotFound`` for an unknown desk,
+        ``InputError`` for an unknown urgency or reason. Nothing is sent yet: a worker does, or ``wait``.
+        """
+        wish = accepting.Wish(
+            desk=desk,
+            group=group,
+            urgency=_enum(Urgency, urgency, "urgency"),
+            reason=_enum(Reason, reason, "reason"),
+            summary=summary,
+            next_steps=tuple(next_steps),
+            key=key,
+            files=tuple(files),
+        )
+        return accepting.accept(self.context, conversation, wish)
 
     def wait(self, handoff_id: str, timeout: float = 30) -> Ticket | None:
-        """Seconds; makes delivery attempts itself when they are due. None if there is no ticket yet."""
-        raise NotImplementedError
+        """The ticket, as soon as there is one; None after ``timeout`` seconds, or where none will come.
+
+        While it waits, the caller's thread makes the attempts that are due and nobody else makes.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            self.delivery.attempt(handoff_id)
+            row, ticket = self._look(handoff_id)
+            stuck = row.due_at is None or row.state in (State.UNDELIVERED, State.CANCELLED)
+            if ticket is not None or stuck or time.monotonic() >= deadline:
+                return ticket
+            time.sleep(max(0.0, min(self._pause(row.due_at), deadline - time.monotonic())))
+
+    def _look(self, handoff_id: str) -> tuple[Any, Ticket | None]:
+        with self.context.store.read() as connection:
+            row = handoffs.get(connection, handoff_id)
+            stored = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
+            return row, updates.as_ticket(stored) if stored is not None else None
+
+    def _pause(self, due_at: datetime) -> float:
+        """Another process may deliver before our own next attempt is due: look every 0.2 seconds."""
+        return min(0.2, max(0.01, (due_at - self.context.clock()).total_seconds()))
+
+    def say(self, handoff_id: str, message: Message) -> None:
+        """Add a later message to the ticket; durable when it returns, delivered in order."""
+        with self.context.store.begin() as connection:
+            said = accepting.said([message])
+            accepting.queue(self.context, connection, handoff_id, "say", said)
+
+    def set_urgency(self, handoff_id: str, urgency: Urgency | str) -> None:
+        """Change how urgent a handoff is, also on its desk."""
+        wanted = _enum(Urgency, urgency, "urgency")
+        with self.context.store.begin() as connection:
+            accepting.queue(self.context, connection, handoff_id, "change", {"urgency": wanted})
+            handoffs.change(connection, handoff_id, urgency=wanted)
+
+    def close(self, handoff_id: str) -> None:
+        """Close the ticket as solved, behind everything that was queued before."""
+        accepting.close(self.context, handoff_id)
+
+    def cancel(self, handoff_id: str) -> None:
+        """Stop a handoff that has not reached its desk. Raises ``Conflict`` where it has, or may have."""
+        accepting.cancel(self.context, handoff_id)
+
+    def retry(self, handoff_id: str) -> None:
+        """Send what failed again."""
+        delivery.retry(self.context, handoff_id)
+
+    def retry_all(self) -> builtins.list[str]:
+        """Send every dead letter again, and what waits for a paused desk; the ids of all of them."""
+        with self.context.store.read() as connection:
+            ids = [row.id for row in handoffs.stuck(connection)]
+        for id in ids:
+            self.retry(id)
+        return ids
+
+    # Looking.
 
     def show(self, handoff_id: str) -> dict[str, Any]:
-        """The contract's JSON of one handoff, with ``updates`` and ``timeline``. NotFound."""
-        raise NotImplementedError
+        """One handoff with its updates and its whole timeline. Raises ``NotFound``."""
+        with self.context.store.read() as connection:
+            return views.handoff(connection, handoffs.get(connection, handoff_id), whole=True)
 
-    def list(self, *, state: State | None = None, desk: str | None = None, group: str | None = None,
-             since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
-        """The contract's JSON of handoffs, newest first."""
-        raise NotImplementedError
+    def list(
+        self,
+        *,
+        state: State | None = None,
+        desk: str | None = None,
+        group: str | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+    ) -> builtins.list[dict[str, Any]]:
+        """Handoffs, newest first."""
+        with self.context.store.read() as connection:
+            rows = handoffs.listing(connection, state=state, desk=desk, group=group, since=since, limit=limit)
+            return [views.handoff(connection, row) for row in rows]
 
-    def say(self, handoff_id: str, message: Message) -> None: raise NotImplementedError
-    def close(self, handoff_id: str) -> None: raise NotImplementedError
-    def cancel(self, handoff_id: str) -> None: raise NotImplementedError
-    def retry(self, handoff_id: str) -> None: raise NotImplementedError
-    def retry_all(self) -> list[str]: raise NotImplementedError
-    def holder(self, conversation_id: str) -> Holder: raise NotImplementedError
-    def updates(self, after: str | None = None, limit: int = 1000) -> Iterator[Update]: raise NotImplementedError
-    def sync(self, desk: str | None = None) -> dict[str, int]:
-        """One polling pass now: new updates by desk."""
-        raise NotImplementedError
+    def holder(self, conversation_id: str) -> Holder:
+        """Who answers the customer now."""
+        with self.context.store.read() as connection:
+            row = handoffs.of_conversation(connection, conversation_id)
+            return State(row.state).holder if row is not None else "ai"
 
-    def check(self, offline: bool = False) -> list[Any]:
-        """list[Finding] for configuration and each desk; Finding.subject begins with ``desks.NAME``."""
-        raise NotImplementedError
+    def updates(self, after: str | None = None, limit: int = 1000) -> Iterator[Update]:
+        """Updates behind a cursor (None: from the first), in the order in which they were stored."""
+        if after is not None and not after.isdigit():
+            raise InputError(
+                f"{after!r} is no cursor of ours; use one that came with an update", field="after"
+            )
+        with self.context.store.read() as connection:
+            found = updates.after(connection, int(after or 0), limit)
+        for seq, update in found:
+            yield update.model_copy(update={"cursor": str(seq)})
+
+    # Both roads back.
 
     def receive(self, desk: str, headers: Mapping[str, str], body: bytes) -> str:
-        """A webhook: verified and stored when it returns (its id). SignatureError, NotFound."""
-        raise NotImplementedError
+        """A webhook: verified and stored when it returns (its id). Raises SignatureError, NotFound."""
+        return self.roads.receive(desk, headers, body)
 
     def settle(self, hook_id: str) -> None:
-        """Turn a stored webhook into updates now (a job does it anyway)."""
-        raise NotImplementedError
+        """Turn a stored webhook into updates now; a job does it anyway."""
+        self.roads.settle(hook_id)
 
-    def working(self) -> AbstractContextManager[None]:
-        """A worker in this process."""
-        raise NotImplementedError
+    def sync(self, desk: str | None = None) -> dict[str, int]:
+        """One polling pass now: the number of new updates by desk."""
+        names = [desk] if desk else [n for n, c in self.config.desks.items() if Can.POLL in c.can]
+        return {name: self.roads.poll(name) for name in names}
 
-    def work_until_idle(self) -> None: raise NotImplementedError
+    def check(self, offline: bool = False) -> builtins.list[Finding]:
+        """What is right and wrong with each desk; a desk that answers well is no longer paused."""
+        found = [Finding("store", True, "opened")]
+        for name in self.config.desks:
+            findings = [Finding("settings", True, "read")] if offline else self._ask(name)
+            found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
+            if not offline and all(each.ok for each in findings):
+                delivery.resume(self.context, name)
+        return found
+
+    def _ask(self, desk: str) -> builtins.list[Finding]:
+        try:
+            return self.context.driver(desk).run(self.context.connector(desk).check)
+        except DeskError as error:
+            return [Finding("connection", False, str(error))]
+
+    # Working.
+
+    def run_step(self, step: str, id: str, n: int) -> None:
+        """One job of the engine."""
+        if step == "deliver":
+            self.delivery.step(id, n)
+        elif step == "hook":
+            self.roads.settle(id, n)
+        elif step == "poll":
+            self.roads.poll_step(id, n)
+        elif step == "read":
+            self.roads.read_step(id)
+        else:
+            raise ConfigError(f"a job of a newer version: {step}")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A worker in this process. On SQLite one process at a time may work."""
+        queues = {name: connector.concurrency for name, connector in self.config.desks.items()}
+        worker = self._jobs.worker({"": 2, **queues}, self.run_step)
+        worker.start()
+        try:
+            delivery.resume(self.context)
+            for name, connector in self.config.desks.items():
+                if Can.POLL in connector.can:
+                    self.roads.schedule_poll(name, 0)
+            yield
+        finally:
+            worker.stop()
+
+    def work_until_idle(self, stop: threading.Event | None = None) -> None:
+        """Work until nothing is due within a minute."""
+        stop = stop or threading.Event()
+        started = self.context.clock()
+        with self.working():
+            while not self._idle(started) and not stop.wait(0.1):
+                pass
+
+    def _idle(self, started: datetime) -> bool:
+        soon = self.context.clock() + IDLE_HORIZON
+        with self.context.store.read() as connection:
+            polls = [desks.get(connection, n) for n, c in self.config.desks.items() if Can.POLL in c.can]
+            polled = all(row is not None and row.poll_due_at and row.poll_due_at > started for row in polls)
+            return polled and not handoffs.due(connection, soon, 1) and not desks.due_hooks(connection, soon)
+
+
+def _enum(kind: type[E], value: E | str | None, field: str) -> E | None:
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise InputError(f"{value!r} is unknown; use one of {known}", field=field) from None

@@ -82,7 +82,9 @@ class Hmac:
         signed = before.replace("{timestamp}", stamp).encode() + body
         signed += after.replace("{timestamp}", stamp).encode()
         digest = hmac.new(secret.encode(), signed, getattr(hashlib, self.algorithm)).digest()
-        return self.prefix + (base64.b64encode(digest).decode() if self.encoding == "base64" else digest.hex())
+        return self.prefix + (
+            base64.b64encode(digest).decode() if self.encoding == "base64" else digest.hex()
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,222 @@
+"""Accepting: a conversation becomes a durable handoff, once for each key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from handrail.context import Context
+from handrail.errors import Conflict, HandrailError, InputError
+from handrail.ids import ulid
+from handrail.model import Conversation, Due, File, Handoff, Message, Reason, State, Urgency
+from handrail.plugins import plugins
+from handrail.redact import redact
+from handrail.store import handoffs, operations
+from handrail.transcripts import transfer_summary
+
+MAX_KEY = 200
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller asked for beside the conversation; None where nothing was asked."""
+
+    desk: str | None = None
+    group: str | None = None
+    urgency: Urgency | None = None
+    reason: Reason | None = None
+    trigger: str | None = None
+    summary: str | None = None
+    next_steps: tuple[str, ...] = ()
+    key: str | None = None
+    files: tuple[File, ...] = ()
+
+
+def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
+    """Store a handoff and its first job in one transaction; durable when it returns.
+
+    The same key and content give the handoff that is there already; the same key with other content
+    raises ``Conflict``. Without a key, a conversation whose last handoff has not ended gives that one, and
+    messages that came since are added to it.
+    """
+    _check(context, wish)
+    draft = _draft(context, redacted(conversation), wish)
+    digest = _digest(draft)
+    for attempt in (1, 2):
+        try:
+            with context.store.begin() as connection:
+                return _accept(context, connection, draft, wish, digest)
+        except sa.exc.IntegrityError:
+            if attempt == 2:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _check(context: Context, wish: Wish) -> None:
+    if wish.key is not None and not 0 < len(wish.key) <= MAX_KEY:
+        raise InputError(f"a key has 1 to {MAX_KEY} characters, this one {len(wish.key)}", field="key")
+    if wish.desk:
+        context.connector(wish.desk)
+
+
+def redacted(conversation: Conversation) -> Conversation:
+    """The conversation without card numbers and credentials, and past every plugin that masks more.
+
+    A redactor that fails stops its handoff: ``HandrailError`` says which.
+    """
+    conversation = redact(conversation)
+    for plugin in plugins().hook.handrail_redact.get_hookimpls():
+        try:
+            masked = cast(Callable[[Conversation], Conversation | None], plugin.function)(conversation)
+        except Exception as error:
+            raise HandrailError(
+                f"the redactor of plugin {plugin.plugin_name} failed ({type(error).__name__}); "
+                "nothing was handed off"
+            ) from error
+        conversation = masked or conversation
+    return conversation
+
+
+def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
+    now = context.clock()
+    urgency = wish.urgency or Urgency.NORMAL
+    return Handoff(
+        id=ulid(now),
+        key="",
+        conversation=conversation,
+        desk=wish.desk or context.config.desk,
+        reason=wish.reason or Reason.CONFIGURED,
+        trigger=wish.trigger,
+        summary=wish.summary or transfer_summary(conversation),
+        group=wish.group,
+        urgency=urgency,
+        next_steps=wish.next_steps,
+        files=wish.files,
+        due=_due(context, urgency, now),
+        created_at=now,
+    )
+
+
+def _due(context: Context, urgency: Urgency, now: datetime) -> Due:
+    promise = context.config.sla.get("default")
+    if promise is None:
+        return Due()
+    first, resolution = promise.first_response.get(urgency), promise.resolution.get(urgency)
+    return Due(
+        first_response=now + first if first else None, resolution=now + resolution if resolution else None
+    )
+
+
+def _digest(draft: Handoff) -> str:
+    """What makes two requests under one key the same: everything but the time and the id."""
+    content = draft.model_dump(mode="json", exclude={"id", "key", "number", "created_at", "due"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _accept(context: Context, connection: sa.Connection, draft: Handoff, wish: Wish, digest: str) -> Handoff:
+    if wish.key is not None:
+        there = handoffs.by_key(connection, wish.key)
+        if there is not None:
+            return _the_same(there, digest, wish.key)
+        handoff = draft.model_copy(update={"key": wish.key})
+    else:
+        newest = handoffs.of_conversation(connection, draft.conversation.id)
+        if newest is not None and not State(newest.state).ended:
+            return _continued(context, connection, newest, draft)
+        number = newest.number + 1 if newest is not None else 1
+        handoff = draft.model_copy(update={"number": number, "key": f"{draft.conversation.id}:{number}"})
+    handoffs.insert(connection, handoff, digest, due_at=handoff.created_at)
+    operations.add(connection, ulid(handoff.created_at), handoff.id, "create", {}, handoff.created_at)
+    handoffs.note(connection, handoff.id, handoff.created_at, f"accepted for {handoff.desk}")
+    context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, 0)
+    return handoff
+
+
+def _the_same(there: Any, digest: str, key: str) -> Handoff:
+    if there.digest != digest:
+        raise Conflict(f"the key {key!r} was used before, for other content: handoff {there.id}")
+    return Handoff.model_validate_json(there.body)
+
+
+def _continued(context: Context, connection: sa.Connection, there: Any, draft: Handoff) -> Handoff:
+    """The running handoff of a conversation; what was said since it was accepted goes to the ticket."""
+    running = Handoff.model_validate_json(there.body)
+    known = len(running.conversation.spoken) + _said_since(connection, there.id)
+    fresh = draft.conversation.spoken[known:]
+    if fresh and draft.conversation.spoken[: len(running.conversation.spoken)] == running.conversation.spoken:
+        queue(context, connection, there.id, "say", said(fresh))
+    return running
+
+
+def _said_since(connection: sa.Connection, handoff_id: str) -> int:
+    rows = operations.of_handoff(connection, handoff_id)
+    return sum(
+        len(json.loads(row.payload)["messages"])
+        for row in rows
+        if row.kind == "say" and row.state != "merged"
+    )
+
+
+def said(messages: Sequence[Message]) -> dict[str, Any]:
+    return {"messages": [message.model_dump(mode="json") for message in messages]}
+
+
+def queue(
+    context: Context, connection: sa.Connection, handoff_id: str, kind: str, payload: dict[str, Any]
+) -> None:
+    """Add an operation to a handoff and see that it is delivered, behind those before it."""
+    now = context.clock()
+    row = handoffs.get(connection, handoff_id, lock=True)
+    if row.state == State.CANCELLED:
+        raise Conflict(f"handoff {handoff_id} was cancelled")
+    operations.add(connection, ulid(now), handoff_id, kind, payload, now)
+    if row.state != State.UNDELIVERED:
+        wake(context, connection, row, now)
+
+
+def wake(context: Context, connection: sa.Connection, row: Any, now: datetime) -> None:
+    """Make a handoff due now, unless an attempt runs, which will see what is new, or waits for its time."""
+    if handoffs.held(row, now) or (row.due_at and row.due_at > now and not row.lease_by):
+        return
+    handoffs.change(connection, row.id, n=row.n + 1, due_at=now, lease_by=None, lease_until=None)
+    context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, 0)
+
+
+def cancel(context: Context, handoff_id: str) -> None:
+    """Stop a handoff that has not reached its desk. Raises ``Conflict`` where it has, or may have."""
+    now = context.clock()
+    with context.store.begin() as connection:
+        row = handoffs.get(connection, handoff_id, lock=True)
+        if row.state == State.CANCELLED:
+            return
+        if row.ticket_id or State(row.state).ended:
+            raise Conflict(f"handoff {handoff_id} is {row.state}; close it instead")
+        if handoffs.held(row, now) or operations.in_doubt(connection, handoff_id):
+            raise Conflict(
+                f"handoff {handoff_id} may have reached {row.desk} already; wait until that is known"
+            )
+        values = {
+            "state": State.CANCELLED,
+            "n": row.n + 1,
+            "due_at": None,
+            "lease_by": None,
+            "lease_until": None,
+        }
+        handoffs.change(connection, handoff_id, **values)
+        handoffs.note(connection, handoff_id, now, "cancelled")
+
+
+def close(context: Context, handoff_id: str) -> None:
+    """Close the ticket as solved, behind everything that was queued before."""
+    with context.store.begin() as connection:
+        row = handoffs.get(connection, handoff_id, lock=True)
+        if State(row.state).ended:
+            return
+        queue(context, connection, handoff_id, "change", {"status": "solved"})
+        handoffs.note(connection, handoff_id, context.clock(), "closing was asked for")

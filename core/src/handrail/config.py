@@ -1,0 +1,265 @@
+"""The configuration file ``handrail.toml``: found, read, checked, and turned into objects.
+
+Every complaint is a ``ConfigError`` that names the file, the line where it is known, the key and the cure,
+and never the value of a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from handrail.config_sample import desks_schema, mark_secrets, sample
+from handrail.config_source import Complaint, Keys, Source, expand, listed, names, unknown_key
+from handrail.connector import Connector
+from handrail.durations import Duration
+from handrail.errors import ConfigError
+from handrail.model import Urgency
+
+__all__ = ["NOT_YET", "Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
+
+NOT_YET = {
+    "triggers": "does not run triggers yet",
+    "routes": "does not run routes yet",
+    "flows": "does not run flows yet",
+    "subscribers": "does not send to subscribers yet",
+    "policy": "does not read policy files yet",
+    "hours": "does not count business hours yet",
+}
+"""Sections of the contract that this version would ignore, and what it does not do."""
+
+_DESK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_STORES = ("sqlite", "postgresql", "postgres")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Sla(_Section):
+    """How long the team may take, by urgency."""
+
+    first_response: dict[Urgency, Duration] = Field(
+        default={}, description="Until a person answers, by urgency"
+    )
+    resolution: dict[Urgency, Duration] = Field(default={}, description="Until it is solved, by urgency")
+    hours: str | None = Field(default=None, description="Business hours that count; a name of [hours]")
+
+
+class Server(_Section):
+    """Settings of ``handrail serve``."""
+
+    tokens: list[str] = Field(
+        default=[],
+        repr=False,
+        description="Bearer tokens of the HTTP API; none: only loopback clients are served",
+        json_schema_extra={"secret": True},
+    )
+
+
+class Config(_Section):
+    """A whole configuration. ``desk`` and each of ``fallback`` are names in ``desks``.
+
+    ``store`` is a database URL; a relative SQLite path has been made absolute, from the file's folder.
+    """
+
+    path: Path
+    store: str = Field(
+        default="sqlite:///handrail.db", repr=False, description="Database URL, sqlite or postgresql"
+    )
+    desk: str = Field(default="", description="Where handoffs go; with one desk configured, that one")
+    fallback: tuple[str, ...] = Field(
+        default=(), description="Desks that are tried in this order when the first cannot"
+    )
+    give_up_after: Duration = Field(
+        default=timedelta(hours=24), description="When delivery moves on to the next desk"
+    )
+    desks: dict[str, Connector] = {}
+    sla: dict[str, Sla] = Field(default={}, description="Times that the team promises, by name")
+    hours: dict[str, Any] = {}
+    server: Server = Server()
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the whole file, with the settings of each installed connector."""
+        from handrail.plugins import connectors
+
+        schema = cls.model_json_schema(mode="validation")
+        schema["$defs"].pop("Connector")
+        for name in ("path", *NOT_YET):
+            schema["properties"].pop(name, None)
+        schema["properties"]["desks"], defs = desks_schema(connectors())
+        schema["$defs"] |= defs
+        mark_secrets(schema)
+        head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "handrail.toml"}
+        return head | schema | head | {"required": ["desks"], "description": "The configuration of Handrail"}
+
+
+def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the file at ``path``, else at $HANDRAIL_CONFIG, else ./handrail.toml. Raises ``ConfigError``."""
+    place = find(path, environ)
+    source = Source(place, _read(place))
+    data = source.parse()
+    _refuse_unknown(source, data)
+    data = expand(source, data, environ)
+    source.hide(data.get("server"), Server)
+    desks = _desks(source, data.pop("desks", None))
+    try:
+        config = Config.model_validate({**data, "path": place, "desks": desks})
+    except ValidationError as error:
+        source.fail(_complaints(error, Config))
+    _refuse_unused(source, config)
+    chosen = _choose_desk(source, config)
+    return config.model_copy(update={"desk": chosen, "store": _store(source, config)})
+
+
+def find(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the configuration is expected: ``path``, $HANDRAIL_CONFIG, ./handrail.toml."""
+    return Path(path or environ.get("HANDRAIL_CONFIG") or "handrail.toml").absolute()
+
+
+def _read(place: Path) -> str:
+    try:
+        return place.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"no configuration at {place}: write one with `handrail init`, or name yours with --config or "
+            "$HANDRAIL_CONFIG"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise ConfigError(f"cannot read the configuration {place}: {why}") from None
+
+
+def _refuse_unknown(source: Source, data: Mapping[str, Any]) -> None:
+    known = [name for name in Config.model_fields if name != "path"]
+    later = [
+        ((name,), f"this version {NOT_YET[name]}; remove the section") for name in NOT_YET if name in data
+    ]
+    unknown = [((name,), unknown_key(name, known)) for name in data if name not in {*known, *NOT_YET}]
+    if later or unknown:
+        source.fail([*unknown, *later])
+
+
+def _desks(source: Source, tables: Any) -> dict[str, Connector]:
+    from handrail.plugins import connectors
+
+    if not tables:
+        source.fail([(("desks",), "no desk is configured; add a table [desks.NAME], see `handrail init`")])
+    if not isinstance(tables, dict):
+        source.fail([(("desks",), "must be tables [desks.NAME], each with connector = ...")])
+    installed, complaints, desks = connectors(), list[Complaint](), dict[str, Connector]()
+    for name, table in tables.items():
+        try:
+            desks[name] = _desk(source, name, table, installed)
+        except _Complaints as found:
+            complaints += found.complaints
+    if complaints:
+        source.fail(complaints)
+    return desks
+
+
+class _Complaints(Exception):
+    def __init__(self, *complaints: Complaint) -> None:
+        self.complaints = complaints
+
+
+def _desk(source: Source, name: str, table: Any, installed: Mapping[str, type[Connector]]) -> Connector:
+    keys = ("desks", name)
+    if not _DESK_NAME.fullmatch(name):
+        raise _Complaints((keys, "a desk's name has letters, digits, - and _, at most 64"))
+    if not isinstance(table, dict) or not isinstance(table.get("connector"), str):
+        raise _Complaints(
+            ((*keys, "connector"), f"missing; write connector = ..., one of {listed(installed)}")
+        )
+    kind = table["connector"]
+    if kind not in installed:
+        raise _Complaints(((*keys, "connector"), not_installed(kind, installed)))
+    settings = {key: value for key, value in table.items() if key != "connector"}
+    source.hide(settings, installed[kind])
+    try:
+        return installed[kind].model_validate(settings)
+    except ValidationError as error:
+        raise _Complaints(*_complaints(error, installed[kind], keys)) from None
+
+
+def not_installed(name: str, installed: Iterable[str]) -> str:
+    """What is said of a connector that is not there."""
+    known = sorted(installed)
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    cure = f"did you mean {near[0]!r}? Otherwise" if near else "install it with"
+    others = f"Installed: {listed(known)}"
+    return f"no connector {name!r} is installed; {cure} `pip install handrail-{name}`. {others}"
+
+
+def _complaints(error: ValidationError, model: type[BaseModel], keys: Keys = ()) -> Iterator[Complaint]:
+    """pydantic's findings with whole key paths, in our words, without the values."""
+    for found in error.errors(include_input=False, include_url=False, include_context=False):
+        where = tuple(part for part in found["loc"] if part != "[key]")
+        message = found["msg"].removeprefix("Value error, ")
+        head, colon, rest = message.partition(": ")
+        if found["type"] == "extra_forbidden":
+            message = unknown_key(str(where[-1]), _siblings(model, where))
+        elif found["type"] == "missing":
+            message = f"missing; it is required ({_described(model, where)})"
+        elif colon and not where and head in names(model):
+            where, message = (head,), rest
+        yield (
+            (*keys, *where),
+            message.replace("Input should", "should", 1).replace("valid dictionary", "table"),
+        )
+
+
+def _siblings(model: type[BaseModel], where: Keys) -> Iterable[str]:
+    if len(where) == 1:
+        return [*names(model), *(["connector"] if issubclass(model, Connector) else [])]
+    return names(Sla if where[0] == "sla" else Server if where[0] == "server" else model)
+
+
+def _described(model: type[BaseModel], where: Keys) -> str:
+    info = names(model).get(str(where[-1]))
+    return (info.description if info else None) or "see `handrail schema`"
+
+
+def _refuse_unused(source: Source, config: Config) -> None:
+    used = [name for name, sla in config.sla.items() if sla.hours]
+    if used:
+        source.fail((("sla", n, "hours"), f"this version {NOT_YET['hours']}; remove the key") for n in used)
+    if "" in config.server.tokens:
+        source.fail([(("server", "tokens"), "a token is empty; every caller would know it")])
+
+
+def _choose_desk(source: Source, config: Config) -> str:
+    known = listed(config.desks)
+    if not config.desk and len(config.desks) > 1:
+        source.fail([(("desk",), f"missing; say which desk handoffs go to, one of {known}")])
+    chosen = config.desk or next(iter(config.desks))
+    wanted: list[Complaint] = [(("desk",), chosen)]
+    wanted += [(("fallback", number), name) for number, name in enumerate(config.fallback)]
+    unknown = [
+        (keys, f"no desk {name!r} is configured; write one of {known}")
+        for keys, name in wanted
+        if name not in config.desks
+    ]
+    if unknown:
+        source.fail(unknown)
+    return chosen
+
+
+def _store(source: Source, config: Config) -> str:
+    scheme, separator, rest = config.store.partition("://")
+    if not separator or scheme.partition("+")[0] not in _STORES:
+        source.fail([(("store",), "must be sqlite:///FILE or postgresql://USER@HOST/DATABASE")])
+    if not scheme.startswith("sqlite"):
+        return config.store
+    file, mark, options = rest.removeprefix("/").partition("?")
+    if not rest.startswith("/") or file in ("", ":memory:"):
+        source.fail([(("store",), "keeps nothing in a file; write sqlite:///handrail.db")])
+    return f"{scheme}:///{(config.path.parent / file).as_posix()}{mark}{options}"

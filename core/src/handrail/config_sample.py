@@ -1,0 +1,180 @@
+"""What people start a configuration from: a commented sample file, and the JSON Schema of desks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from itertools import chain, combinations
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from handrail.config_source import is_secret, names
+from handrail.connector import Connector
+from handrail.durations import format_duration
+from handrail.errors import ConfigError
+
+_HEAD = """\
+# The configuration of Handrail. Settings behind a # are optional and show their default.
+# "${NAME}" is the environment variable NAME: keep secrets there. Durations: 30s, 10m, 24h, 2d.
+# `handrail check` says whether all of this works.
+
+# Where everything is kept, before a help desk is asked: sqlite:///FILE or postgresql://USER@HOST/DATABASE
+store = "sqlite:///handrail.db"
+
+# The desk that handoffs go to
+desk = "{desk}"
+
+# Desks that are tried in this order when the first cannot take a handoff
+# fallback = []
+
+# How long a desk is tried before the next one is asked
+# give_up_after = "24h"
+"""
+_TAIL = """
+# Times that the team promises, by urgency
+# [sla.default]
+# first_response = { urgent = "30m", high = "2h", normal = "8h", low = "2d" }
+# resolution = { urgent = "4h", high = "1d", normal = "3d", low = "5d" }
+
+# [server]
+# Bearer tokens of the HTTP API; none: only clients on this machine are served
+# tokens = ["${HANDRAIL_TOKEN}"]
+"""
+
+
+def sample(installed: Mapping[str, type[Connector]]) -> str:
+    """A commented ``handrail.toml`` with one desk for each installed connector.
+
+    It loads once its variables are set. Settings that are required, that carry ``examples``, or that the
+    connector's own checks ask for are filled in; the others stand as comments with their default.
+    """
+    if not installed:
+        raise ConfigError(
+            "no connector is installed; install one first, such as `pip install handrail-zendesk`"
+        )
+    desks = chain.from_iterable(_desk(name, connector) for name, connector in installed.items())
+    return _HEAD.replace("{desk}", next(iter(installed))) + "\n".join(desks) + "\n" + _TAIL
+
+
+def _desk(name: str, connector: type[Connector]) -> Iterator[str]:
+    filled = _filled(name, connector)
+    yield f"\n[desks.{name}]"
+    yield f"connector = {_toml(name)}"
+    for key, info in _own_first(connector).items():
+        yield f"\n# {info.description or key}" + (" (required)" if info.is_required() else "")
+        value = filled.get(key, _default(info) if not is_secret(info) else _variable(name, key))
+        yield f"{'' if key in filled else '# '}{key} = {_toml(value)}"
+
+
+def _filled(name: str, connector: type[Connector]) -> dict[str, Any]:
+    """The settings that the sample fills in: the fewest that the connector accepts."""
+    fields = _own_first(connector)
+    offered = {key: _offer(name, key, info) for key, info in fields.items()}
+    needed = [key for key, info in fields.items() if info.is_required() or info.examples]
+    optional = [key for key, info in fields.items() if key not in needed and info.default in (None, "")]
+    for more in chain.from_iterable(combinations(optional, count) for count in range(4)):
+        chosen = {key: offered[key] for key in fields if key in (*needed, *more)}
+        if _accepts(connector, chosen):
+            return chosen
+    return {key: offered[key] for key in needed}
+
+
+def _accepts(connector: type[Connector], settings: Mapping[str, Any]) -> bool:
+    try:
+        connector.model_validate(settings)
+    except ValidationError:
+        return False
+    return True
+
+
+def _own_first(connector: type[Connector]) -> dict[str, FieldInfo]:
+    """The settings, those of the base last."""
+    fields, base = names(connector), names(Connector)
+    return {k: v for k, v in fields.items() if k not in base} | {k: v for k, v in fields.items() if k in base}
+
+
+def _offer(name: str, key: str, info: FieldInfo) -> Any:
+    if is_secret(info):
+        return _variable(name, key)
+    if info.examples:
+        return info.examples[0]
+    if key == "url":
+        return "https://desk.example.com"
+    plain: dict[Any, Any] = {bool: False, int: 1, float: 1.0, timedelta: timedelta(minutes=1)}
+    return plain.get(info.annotation or str, f"your {key.replace('_', ' ')}")
+
+
+def _variable(name: str, key: str) -> str:
+    prefix = name.upper().replace("-", "_")
+    return "${" + f"{prefix}_{key.upper()}".replace(f"{prefix}_{prefix}_", f"{prefix}_") + "}"
+
+
+def _default(info: FieldInfo) -> Any:
+    default = info.get_default(call_default_factory=True)
+    return "" if default is None else default
+
+
+def _toml(value: Any) -> str:
+    """``value`` as TOML on one line."""
+    if isinstance(value, timedelta):
+        return _toml(format_duration(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        return (
+            "{ " + ", ".join(f"{_toml(str(k))} = {_toml(v)}" for k, v in value.items()) + " }"
+            if value
+            else "{}"
+        )
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{text}"'
+
+
+def desks_schema(installed: Mapping[str, type[Connector]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON Schema of ``[desks]``, and the definitions that it refers to."""
+    kinds: list[dict[str, Any]] = []
+    defs: dict[str, Any] = {}
+    for name, connector in installed.items():
+        schema = connector.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        defs |= {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}
+        schema["properties"] = {"connector": {"const": name}} | schema["properties"]
+        schema["required"] = ["connector", *schema.get("required", [])]
+        kinds.append(schema | {"title": connector.title or name})
+    return {
+        "type": "object",
+        "description": "Help desks, by names of yours",
+        "propertyNames": {"pattern": "^[A-Za-z0-9_-]{1,64}$"},
+        "additionalProperties": {"oneOf": kinds} if kinds else False,
+        "minProperties": 1,
+    }, defs
+
+
+def mark_secrets(schema: Any) -> None:
+    """Turn our own ``secret`` mark into the standard ``writeOnly``, everywhere in ``schema``."""
+    if isinstance(schema, dict):
+        if schema.get("secret") is True:
+            del schema["secret"]
+            schema["writeOnly"] = True
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for value in schema:
+            mark_secrets(value)
+
+
+def settings(connector: type[Connector]) -> Iterator[dict[str, Any]]:
+    """The settings of a connector, for ``handrail connectors NAME``: its own first."""
+    for name, info in _own_first(connector).items():
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
+        yield {
+            "name": name,
+            "description": info.description,
+            "required": info.is_required(),
+            "default": format_duration(default) if isinstance(default, timedelta) else default,
+            "secret": is_secret(info),
+        }

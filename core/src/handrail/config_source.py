@@ -1,0 +1,136 @@
+"""The text of the configuration: where a key stands, the environment's values, and how complaints read."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from handrail.errors import ConfigError
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+
+Keys = Sequence[str | int]
+"""Keys and list positions from the top of the file."""
+Complaint = tuple[Keys, str]
+
+
+@dataclass
+class Source:
+    """The file's text, for places in messages, and the values that no message may hold."""
+
+    path: Path
+    text: str
+    hidden: set[str] = field(default_factory=set)
+
+    def parse(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{self.path}: not readable as TOML: {error}") from None
+
+    def fail(self, complaints: Iterable[Complaint]) -> NoReturn:
+        """Raise all ``complaints`` as one error, a line each."""
+        raise ConfigError("\n".join(self._line(keys, message) for keys, message in complaints)) from None
+
+    def hide(self, table: Any, model: type[BaseModel]) -> None:
+        """Keep the secrets of ``table`` out of messages."""
+        for name in names(model, only_secret=True):
+            value = table.get(name, []) if isinstance(table, dict) else []
+            self.hidden |= {str(item) for item in (value if isinstance(value, list) else [value])}
+
+    def _line(self, keys: Keys, message: str) -> str:
+        number = _line_of(self.text, [str(key) for key in keys if isinstance(key, str)])
+        place = f"{self.path}:{number}" if number else str(self.path)
+        return f"{place}: {dotted(keys)}: {self._masked(message)}"
+
+    def _masked(self, message: str) -> str:
+        for value in sorted((v for v in self.hidden if len(v) > 2), key=len, reverse=True):
+            for form in (value, repr(value)[1:-1]):
+                message = message.replace(form, "***")
+        return _PASSWORD_IN_URL.sub(r"\1***@", message)
+
+
+def dotted(keys: Keys) -> str:
+    """``desks.support.tags[1]``."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+
+
+def _line_of(text: str, keys: Sequence[str]) -> int | None:
+    """The line, counted from 1, of the deepest of ``keys`` that has a line of its own."""
+    lines = [line.strip() for line in text.splitlines()]
+    for depth in range(len(keys), -1, -1):
+        start = _header(lines, keys[:depth]) if depth else 0
+        if start is None:
+            continue
+        key = re.compile(rf"[\"']?{re.escape(keys[depth])}[\"']?\s*[=.]") if depth < len(keys) else None
+        for number, line in enumerate(lines[start:], start + 1):
+            if line.startswith("["):
+                break
+            if key and key.match(line):
+                return number
+        if depth:
+            return start
+    return None
+
+
+def _header(lines: Sequence[str], keys: Sequence[str]) -> int | None:
+    name = r"\s*\.\s*".join(rf"[\"']?{re.escape(key)}[\"']?" for key in keys)
+    header = re.compile(rf"\[\[?\s*{name}\s*\]")
+    return next((number for number, line in enumerate(lines, 1) if header.match(line)), None)
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """What is said of a key that nobody knows: the nearest name, or all of them."""
+    near = get_close_matches(name, known := sorted(known), n=1, cutoff=0.6)
+    return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
+
+
+def expand(source: Source, data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """``data`` with the environment's values in place of ``${NAME}``."""
+    missing: list[Complaint] = []
+
+    def expanded(value: Any, keys: tuple[str | int, ...]) -> Any:
+        if isinstance(value, dict):
+            return {key: expanded(item, (*keys, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [expanded(item, (*keys, number)) for number, item in enumerate(value)]
+        return _VARIABLE.sub(lambda m: looked_up(m[1], keys), value) if isinstance(value, str) else value
+
+    def looked_up(name: str, keys: tuple[str | int, ...]) -> str:
+        if name not in environ:
+            missing.append(
+                (keys, f"the environment variable {name} is not set; set it, or write the value here")
+            )
+            return ""
+        source.hidden.add(environ[name])
+        return environ[name]
+
+    result: dict[str, Any] = expanded(data, ())
+    if missing:
+        source.fail(missing)
+    return result
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in order, with commas."""
+    return ", ".join(sorted(names)) or "none"
+
+
+def names(model: type[BaseModel], only_secret: bool = False) -> dict[str, FieldInfo]:
+    """The model's fields by the names that stand in the file."""
+    fields = {info.alias or name: info for name, info in model.model_fields.items()}
+    return {name: info for name, info in fields.items() if not only_secret or is_secret(info)}
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """True for a setting that was declared with ``secret``."""
+    return isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("secret") is True

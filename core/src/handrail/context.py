@@ -1,0 +1,58 @@
+"""What every step needs: configuration, store, clock, the desks' drivers and the seam to the jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from handrail.config import Config
+from handrail.connector import Connector
+from handrail.driver import Driver
+from handrail.engine import Schedule
+from handrail.errors import NotFound
+from handrail.http import Http
+from handrail.store import Store
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Context:
+    config: Config
+    store: Store
+    schedule: Schedule
+    clock: Clock = utc_now
+    _drivers: dict[str, Driver] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def connector(self, desk: str) -> Connector:
+        """The desk's connector. Raises ``NotFound`` for a desk that the configuration does not have."""
+        try:
+            return self.config.desks[desk]
+        except KeyError:
+            known = ", ".join(self.config.desks)
+            raise NotFound(f"there is no desk {desk!r} in the configuration; it has: {known}") from None
+
+    def driver(self, desk: str) -> Driver:
+        """The desk's driver, made at its first use; its connections stay open."""
+        connector = self.connector(desk)
+        with self._lock:
+            if desk not in self._drivers:
+                http = Http(
+                    connector.base_url,
+                    timeout=connector.timeout.total_seconds(),
+                    connections=connector.concurrency,
+                )
+                self._drivers[desk] = Driver(connector, http, self.clock)
+            return self._drivers[desk]
+
+    def close(self) -> None:
+        for driver in self._drivers.values():
+            driver.http.close()
+        self.store.close()

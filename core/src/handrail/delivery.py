@@ -1,0 +1,308 @@
+"""Delivery: one attempt at a handoff's next operations, in their order.
+
+An attempt takes a lease on the row and, in the same transaction, leaves a job that comes back should this
+process die. It then sends, and writes what became of it together with the next job. Nothing here sleeps.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import tenacity
+
+from handrail.connector import Change, Said
+from handrail.context import Context
+from handrail.engine import LEASE_SECONDS
+from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, Unsupported
+from handrail.ids import ulid
+from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
+from handrail.steps import Steps
+from handrail.store import desks, handoffs, operations, updates
+from handrail.store.operations import StoredJournal
+from handrail.sync import Inbox
+
+log = logging.getLogger("handrail.delivery")
+
+BACKOFF = tenacity.wait_random_exponential(multiplier=1, max=300)
+"""Full jitter: the wait before try n is drawn between 0 and 2**(n-1) seconds, at most 300."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One operation under way, with the handoff as it stood when the attempt began."""
+
+    handoff: Handoff
+    operation: Any
+    ticket: Ticket | None
+
+
+class Delivery:
+    def __init__(self, context: Context, inbox: Inbox) -> None:
+        self.context = context
+        self.inbox = inbox
+
+    def step(self, id: str, n: int) -> None:
+        """The job: an attempt, unless the row has moved on since the job was written."""
+        work = self._claim(id, n)
+        while work is not None:
+            work = self._perform(work)
+
+    def attempt(self, id: str) -> None:
+        """An attempt now, in the caller's thread, where one is due and nobody else makes it."""
+        self.step(id, -1)
+
+    # Claiming.
+
+    def _claim(self, id: str, n: int) -> Work | None:
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, id, lock=True)
+            if not self._is_due(row, n, now) or handoffs.held(row, now):
+                return None
+            why = desks.paused(connection, row.desk)
+            if why is not None:
+                self._release(connection, row, last_error=f"{row.desk} is paused: {why}")
+                return None
+            return self._take(connection, row, now)
+
+    def _is_due(self, row: Any, n: int, now: datetime) -> bool:
+        if row.due_at is None:
+            return False
+        return row.n == n if n >= 0 else row.due_at <= now or row.lease_by is not None
+
+    def _take(self, connection: sa.Connection, row: Any, now: datetime) -> Work | None:
+        """Take the lease and the next operation; None and a free row where there is nothing to do."""
+        operation = self._next_operation(connection, row.id)
+        if operation is None:
+            self._release(connection, row)
+            return None
+        n = handoffs.lease(connection, row, now, LEASE_SECONDS)
+        self.context.schedule(connection, f"deliver:{row.desk}", row.id, n, LEASE_SECONDS + 1)
+        operations.change(connection, operation.id, tries=operation.tries + 1)
+        state = row.state if row.ticket_id else State.DELIVERING
+        since = row.trying_since or now
+        handoffs.change(connection, row.id, state=state, attempts=row.attempts + 1, trying_since=since)
+        return Work(Handoff.model_validate_json(row.body), operation, self._ticket(connection, row))
+
+    def _next_operation(self, connection: sa.Connection, id: str) -> Any:
+        """The first operation that is not done. Messages that wait behind a message go out with it."""
+        waiting = operations.todo(connection, id)
+        if not waiting or waiting[0].kind != "say" or waiting[0].tries:
+            return waiting[0] if waiting else None
+        together = []
+        for operation in waiting:
+            if operation.kind != "say":
+                break
+            together.append(operation)
+        if len(together) > 1:
+            messages = [message for each in together for message in json.loads(each.payload)["messages"]]
+            operations.change(connection, [each.id for each in together[1:]], state="merged")
+            operations.change(connection, together[0].id, payload=json.dumps({"messages": messages}))
+        return operations.first_todo(connection, id)
+
+    def _ticket(self, connection: sa.Connection, row: Any) -> Ticket | None:
+        stored = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
+        return updates.as_ticket(stored) if stored is not None else None
+
+    def _release(self, connection: sa.Connection, row: Any, **values: Any) -> None:
+        free = {"n": row.n + 1, "due_at": None, "lease_by": None, "lease_until": None}
+        handoffs.change(connection, row.id, **(free | values))
+
+    # Performing.
+
+    def _perform(self, work: Work) -> Work | None:
+        """Send one operation; the next piece of work, or None where this attempt ends."""
+        driver = self.context.driver(work.handoff.desk)
+        journal = StoredJournal(self.context.store, work.operation)
+        try:
+            ticket = driver.run(self._steps(work), journal)
+        except Refused as refusal:
+            return self._refused(work, journal, refusal)
+        except Unsupported as refusal:
+            return self._failed(work, str(refusal))
+        except DeskPaused as pause:
+            return self._pause(work, pause)
+        except DeskError as trouble:
+            return self._later(work, str(trouble), trouble.after)
+        except Exception as error:
+            log.exception("delivering %s failed", work.handoff.id)
+            words = str(error) if isinstance(error, HandrailError) else "see the log"
+            return self._later(work, f"an error in the connector: {type(error).__name__}: {words}", None)
+        return self._done(work, ticket)
+
+    def _steps(self, work: Work) -> Callable[[], Steps[Ticket]]:
+        connector, payload = self.context.connector(work.handoff.desk), json.loads(work.operation.payload)
+        if work.operation.kind == "create":
+            return lambda: connector.create(work.handoff)
+        ticket = work.ticket
+        if ticket is None:
+            raise HandrailError("there is no ticket to add to")
+        if work.operation.kind == "say":
+            messages = tuple(Message.model_validate(each) for each in payload["messages"])
+            return lambda: connector.say(ticket, Said(work.operation.id, messages, work.handoff))
+        change = Change(
+            urgency=Urgency(payload["urgency"]) if payload.get("urgency") else None,
+            status=Status(payload["status"]) if payload.get("status") else None,
+            note=payload.get("note"),
+            marker=work.operation.id,
+        )
+        return lambda: connector.change(ticket, change)
+
+    # What became of it. Each is one transaction.
+
+    def _done(self, work: Work, ticket: Ticket) -> Work | None:
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, work.handoff.id, lock=True)
+            operations.change(connection, work.operation.id, state="done", done_at=now, error=None)
+            updates.save_ours(connection, row.desk, ticket.ours)
+            said = _DONE[work.operation.kind]
+            handoffs.note(connection, row.id, now, f"{said} {row.desk}, ticket {ticket.id}")
+            values = {"last_error": None, "trying_since": None, "ticket_id": ticket.id}
+            handoffs.change(connection, row.id, **values)
+            self.inbox.delivered(connection, work.handoff, ticket, new=ticket.id != row.ticket_id)
+            if work.operation.tries:  # an earlier try may have made it: people may have acted on it since
+                self.context.schedule(connection, f"read:{row.desk}", f"{row.desk}/{ticket.id}", row.n, 0)
+            following = self._take(connection, handoffs.get(connection, row.id), now)
+        self.inbox.announce()
+        return following
+
+    def _later(self, work: Work, why: str, after: float | None) -> Work | None:
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, work.handoff.id, lock=True)
+            since = row.trying_since or now
+            if now - since >= self.context.config.give_up_after:
+                return self._give_up(connection, row, work, f"gave up after {now - since}: {why}")
+            delay = max(after or 0.0, _backoff(work.operation.tries + 1))
+            due = now + timedelta(seconds=delay)
+            self._release(connection, row, due_at=due, last_error=why)
+            self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
+            handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
+        return None
+
+    def _pause(self, work: Work, pause: DeskPaused) -> Work | None:
+        """A person is needed: the desk's handoffs wait until ``handrail check`` or ``retry`` succeeds."""
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, work.handoff.id, lock=True)
+            desks.change(connection, row.desk, paused_because=str(pause), paused_at=now)
+            state = row.state if row.ticket_id else State.ACCEPTED
+            self._release(connection, row, state=state, last_error=f"{row.desk} is paused: {pause}")
+            handoffs.note(connection, row.id, now, f"{row.desk} does not accept our credentials: {pause}")
+        return None
+
+    def _refused(self, work: Work, journal: StoredJournal, refusal: Refused) -> Work | None:
+        """Again without the optional fields that the desk named, each once; else it is a final no."""
+        known = work.handoff.unset
+        named = {name: why for name, why in refusal.fields.items() if name not in known}
+        if not named or work.operation.kind != "create":
+            return self._failed(work, str(refusal))
+        handoff = work.handoff.model_copy(update={"unset": known | named})
+        journal.new_round()
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            handoffs.change(connection, handoff.id, body=handoff.model_dump_json())
+            for name, why in named.items():
+                handoffs.note(
+                    connection, handoff.id, now, f"{handoff.desk} refused {name}: {why}; sent without it"
+                )
+            return self._take(connection, handoffs.get(connection, handoff.id, lock=True), now)
+
+    def _failed(self, work: Work, why: str) -> Work | None:
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, work.handoff.id, lock=True)
+            return self._give_up(connection, row, work, why)
+
+    def _give_up(self, connection: sa.Connection, row: Any, work: Work, why: str) -> Work | None:
+        now = self.context.clock()
+        if work.operation.kind != "create":
+            operations.change(connection, work.operation.id, state="failed", error=why, done_at=now)
+            handoffs.change(
+                connection, row.id, last_error=f"{work.operation.kind} failed: {why}", trying_since=None
+            )
+            handoffs.note(connection, row.id, now, f"{work.operation.kind} failed for good: {why}")
+            return self._take(connection, handoffs.get(connection, row.id), now)
+        following = self._next_desk(work.handoff)
+        if following is None:
+            self._release(connection, row, state=State.UNDELIVERED, last_error=why, trying_since=None)
+            handoffs.note(connection, row.id, now, f"undelivered: {why}")
+            return None
+        return self._fall_back(connection, row, work, following, why, now)
+
+    def _next_desk(self, handoff: Handoff) -> str | None:
+        chain = [desk for desk in self.context.config.fallback if desk != self._first_desk(handoff)]
+        return chain[handoff.hop] if handoff.hop < len(chain) else None
+
+    def _first_desk(self, handoff: Handoff) -> str:
+        return handoff.desk if handoff.hop == 0 else (handoff.came_from or "").partition(":")[0]
+
+    def _fall_back(
+        self, connection: sa.Connection, row: Any, work: Work, desk: str, why: str, now: datetime
+    ) -> Work | None:
+        """The next desk, under a key of its own; its entry says where the handoff could not go."""
+        first = self._first_desk(work.handoff)
+        doubt = "; it may hold a ticket all the same" if operations.in_doubt(connection, row.id) else ""
+        moved = work.handoff.model_copy(
+            update={
+                "desk": desk,
+                "hop": work.handoff.hop + 1,
+                "came_from": f"{first}: {why}{doubt}",
+                "unset": {},
+            }
+        )
+        operations.change(connection, work.operation.id, id=ulid(now), tries=0, round=0)
+        values = {"desk": desk, "hop": moved.hop, "body": moved.model_dump_json(), "trying_since": None}
+        handoffs.change(connection, row.id, last_error=why, **values)
+        handoffs.note(connection, row.id, now, f"{work.handoff.desk} failed: {why}{doubt}; now to {desk}")
+        fresh = handoffs.get(connection, row.id)
+        self._release(connection, fresh, due_at=now)
+        self.context.schedule(connection, f"deliver:{desk}", row.id, fresh.n + 1, 0)
+        return None
+
+
+_DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
+
+
+def _backoff(tries: int) -> float:
+    """Seconds before the try after ``tries`` tries."""
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = tries
+    return BACKOFF(state)
+
+
+def retry(context: Context, handoff_id: str) -> None:
+    """Send what failed again, now: a dead letter, a failed message, or whatever waits for its time."""
+    now = context.clock()
+    with context.store.begin() as connection:
+        row = handoffs.get(connection, handoff_id, lock=True)
+        failed = [each.id for each in operations.of_handoff(connection, handoff_id) if each.state == "failed"]
+        operations.change(connection, failed, state="todo", tries=1)
+        if operations.first_todo(connection, handoff_id) is None or handoffs.held(row, now):
+            return
+        desks.change(connection, row.desk, paused_because=None, paused_at=None)
+        state = State.ACCEPTED if row.state == State.UNDELIVERED else row.state
+        free = {"lease_by": None, "lease_until": None, "trying_since": None}
+        handoffs.change(connection, handoff_id, state=state, n=row.n + 1, due_at=now, **free)
+        handoffs.note(connection, handoff_id, now, "sent again by command")
+        context.schedule(connection, f"deliver:{row.desk}", handoff_id, row.n + 1, 0)
+
+
+def resume(context: Context, desk: str | None = None) -> None:
+    """Unpause desks, and make due what waited for them or was left by a process that died."""
+    now = context.clock()
+    with context.store.begin() as connection:
+        for name in [desk] if desk else list(context.config.desks):
+            if desks.paused(connection, name) is not None:
+                desks.change(connection, name, paused_because=None, paused_at=None)
+        for row in handoffs.left_over(connection, desk):
+            if not handoffs.held(row, now):
+                free = {"lease_by": None, "lease_until": None}
+                handoffs.change(connection, row.id, n=row.n + 1, due_at=now, **free)
+                context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, 0)

@@ -1,0 +1,307 @@
+"""The driver runs a connector's steps to their end: sends, classifies, looks before it repeats.
+
+One rule keeps one handoff one ticket: while a request may have happened (``Entry.doubt``), it is repeated
+only under the desk's own idempotency key, or after a look that did not find its effect, or when repeating
+is harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from handrail.connector import Connector
+from handrail.errors import (
+    ConnectorError,
+    DeskError,
+    DeskPaused,
+    HandrailError,
+    NotDone,
+    Refused,
+    Unsure,
+)
+from handrail.http import Http, Wire
+from handrail.journal import Entry, Journal
+from handrail.steps import Names, Reply, Request, Step, Steps, Token
+
+T = TypeVar("T")
+NAMES_ARE_FRESH_FOR = timedelta(minutes=10)
+LOOK_AGAIN_AFTER = timedelta(seconds=30)
+_LATER = frozenset({408, 425, 429})
+_MAX_RUNS = 20
+
+
+class _Again(Exception):
+    """Run the generator once more from its start, fed from the journal."""
+
+
+class Driver:
+    """Drives one desk's connector. Safe to use from several threads."""
+
+    def __init__(self, connector: Connector, http: Http, clock: Callable[[], datetime]) -> None:
+        self.connector = connector
+        self.http = http
+        self.clock = clock
+        self.tokens = _Tokens(self)
+        self._names: dict[str, tuple[datetime, Reply]] = {}
+        self._names_lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(connector.concurrency)
+
+    def run(self, make: Callable[[], Steps[T]], journal: Journal | None = None) -> T:
+        """Run the steps that ``make`` makes and return their result.
+
+        Without a ``journal`` only reads and repeatable requests are sent. Raises a ``DeskError`` that says
+        how it ended; the journal then holds what the next run must know.
+        """
+        for _ in range(_MAX_RUNS):
+            try:
+                return self._run_once(make(), journal)
+            except _Again:
+                if journal:
+                    journal.rewind()
+        raise Unsure("the desk's answers contradict each other; trying again later")
+
+    def _run_once(self, steps: Steps[T], journal: Journal | None) -> T:
+        try:
+            step = next(steps)
+            while True:
+                entry, reply = self._perform(step, journal)
+                step = self._feed(steps, entry, reply, journal)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            steps.close()
+
+    def _feed(self, steps: Steps[T], entry: Entry | None, reply: Reply, journal: Journal | None) -> Step:
+        """Give the reply to the connector; only what it has understood counts as done."""
+        try:
+            step = steps.send(reply)
+        except StopIteration:
+            self._understood(entry, reply, journal)
+            raise
+        except HandrailError:
+            raise
+        except Exception as error:
+            raise Unsure(
+                f"the desk's answer was not understood ({type(error).__name__}): {reply.excerpt}"
+            ) from error
+        self._understood(entry, reply, journal)
+        return step
+
+    def _understood(self, entry: Entry | None, reply: Reply, journal: Journal | None) -> None:
+        if entry and journal and not entry.done and reply.found is None:  # what was found is looked up anew
+            journal.answered(entry, reply, self.clock(), done=True)
+
+    def _perform(self, step: Step, journal: Journal | None) -> tuple[Entry | None, Reply]:
+        if isinstance(step, Names):
+            return None, self._look_up(step)
+        if not isinstance(step, Request):
+            raise ConnectorError(
+                f"{self.connector.name} yielded {type(step).__name__}, which no driver knows"
+            )
+        if not step.has_effect or (journal is None and step.repeatable):
+            return None, self._exchange(prepare(self.connector, step), step)
+        if journal is None:
+            raise ConnectorError(f"{step.method} {step.path} has an effect where only reading is allowed")
+        return self._effect(step, journal)
+
+    # Requests with an effect.
+
+    def _effect(self, request: Request, journal: Journal) -> tuple[Entry, Reply]:
+        self.tokens.current()  # a sign-in that fails must leave no doubt about the request itself
+        entry = journal.next()
+        if entry is None:
+            entry = journal.sending(prepare(self.connector, request, journal.round), self.clock())
+            return entry, self._send(request, entry, journal, doubted=False)
+        if entry.done and entry.answer and not self._expired(request, entry, journal):
+            return entry, entry.answer
+        doubted = entry.doubt
+        if doubted:
+            known = self._resolve(request, entry, journal)
+            if known:
+                return entry, known
+        journal.again(entry, self.clock())
+        return entry, self._send(request, entry, journal, doubted)
+
+    def _expired(self, request: Request, entry: Entry, journal: Journal) -> bool:
+        """An answer that is good for a time only (an upload token) and that nothing later relies on."""
+        if request.good_for is None or not journal.last_is_current:
+            return False
+        return self.clock() - (entry.answered_at or entry.last_sent) > request.good_for
+
+    def _send(self, request: Request, entry: Entry, journal: Journal, doubted: bool) -> Reply:
+        try:
+            reply = self._exchange(entry.wire, request)
+        except (NotDone, DeskPaused):
+            journal.without_effect(entry, doubted)
+            raise
+        except _KeyIsUsed as used:
+            journal.lose_key(entry)
+            if request.unless is None:
+                raise Refused(str(used)) from None
+            raise _Again from None
+        except Refused as refusal:
+            self._believe(
+                request, entry, journal, doubted, Reply(refusal.status or 400, str(refusal).encode())
+            )
+            raise
+        if not reply.ok:
+            self._believe(request, entry, journal, doubted, reply)
+        return reply
+
+    def _believe(self, request: Request, entry: Entry, journal: Journal, doubted: bool, reply: Reply) -> None:
+        """A no proves nothing about an earlier try: where that is in doubt, look before believing the no."""
+        if doubted and request.unless is not None:
+            journal.answered(entry, reply, self.clock(), done=False)
+            raise _Again
+        journal.without_effect(entry, False)
+
+    def _resolve(self, request: Request, entry: Entry, journal: Journal) -> Reply | None:
+        """Before a doubtful request is repeated: what is known of its effect? None: repeat its bytes."""
+        if request.unless is None or (request.key and not entry.answer and self._key_holds(entry)):
+            return None
+        found = self._run_once(request.unless, None)
+        if found is not None:
+            return Reply(200, found=found)
+        waited = self.clock() - entry.last_sent
+        if waited < self.connector.lag:
+            raise Unsure("not visible on the desk yet", after=(self.connector.lag - waited).total_seconds())
+        if entry.answer:
+            return self._stored_no(request, entry, entry.answer, journal)
+        if request.key:
+            journal.new_round()
+            raise _Again
+        return None
+
+    def _stored_no(self, request: Request, entry: Entry, answer: Reply, journal: Journal) -> Reply:
+        """The no that an earlier try got, now that the look has shown that nothing had happened."""
+        journal.without_effect(entry, False)
+        if answer.status in request.accept:
+            return answer
+        raise Refused(answer.excerpt, status=answer.status)
+
+    def _key_holds(self, entry: Entry) -> bool:
+        window = self.connector.key_window
+        return not entry.key_lost and (window is None or self.clock() - entry.first_sent < window)
+
+    # One exchange.
+
+    def _exchange(self, wire: Wire, request: Request) -> Reply:
+        reply = self._signed(wire, request)
+        if reply.ok or reply.status in request.accept:
+            return reply
+        raise self._judge(reply, request)
+
+    def _signed(self, wire: Wire, request: Request) -> Reply:
+        token = None if request.public else self.tokens.current()
+        reply = self._sent(wire, token)
+        if reply.status == 401 and token is not None:
+            reply = self._sent(wire, self.tokens.after(token))
+        return reply
+
+    def _sent(self, wire: Wire, token: str | None) -> Reply:
+        with self._slots:
+            return self.http.send(wire, self.connector.headers(token))
+
+    def _judge(self, reply: Reply, request: Request) -> Exception:
+        """Which of the endings a reply is that is no yes."""
+        words, after = self.connector.explain(reply), retry_after(reply, self.clock())
+        message = f"{request.method} {request.path}: {reply.status} {words}".strip()
+        if reply.status in _LATER:
+            return NotDone(message, after=after)
+        if reply.status in (401, 403):
+            return DeskPaused(message)
+        if 300 <= reply.status < 400:
+            return DeskPaused(f"{message}; the desk answers from another address: correct url")
+        if self.connector.key_is_used(reply):
+            return _KeyIsUsed(message)
+        if reply.status >= 500 or (reply.status == 409 and request.key):
+            return Unsure(message, after=after)
+        return Refused(message, fields=self.connector.refused_fields(reply), status=reply.status)
+
+    def _look_up(self, names: Names) -> Reply:
+        with self._names_lock:
+            now = self.clock()
+            fetched, reply = self._names.get(names.kind, (None, Reply(200, b"{}")))
+            good_for = LOOK_AGAIN_AFTER if names.fresh else NAMES_ARE_FRESH_FOR
+            if fetched and now - fetched < good_for:
+                return reply
+            reply = Reply(200, json.dumps(self._run_once(self.connector.names(names.kind), None)).encode())
+            self._names[names.kind] = (now, reply)
+            return reply
+
+
+class _KeyIsUsed(DeskError):
+    """The desk knows this idempotency key with other content."""
+
+
+class _Tokens:
+    """Access tokens of one desk: one sign-in at a time, a new one shortly before the old one ends."""
+
+    EARLY = timedelta(seconds=60)
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._until: datetime | None = None
+
+    def current(self) -> str | None:
+        """The token to use; None where the connector needs none."""
+        with self._lock:
+            now = self._driver.clock()
+            if self._token is None or (self._until and now >= self._until):
+                self._sign_in(now)
+            return self._token.value if self._token else None
+
+    def after(self, refused: str) -> str | None:
+        """The token to use after ``refused`` got a 401: another thread may have fetched it already."""
+        with self._lock:
+            if self._token and self._token.value == refused:
+                self._sign_in(self._driver.clock())
+            return self._token.value if self._token else None
+
+    def _sign_in(self, now: datetime) -> None:
+        steps = self._driver.connector.sign_in()
+        if steps is None:
+            return
+        try:
+            self._token = self._driver._run_once(steps, None)
+        except Refused as refusal:
+            raise DeskPaused(f"signing in failed: {refusal}") from None
+        lifetime = self._token.expires_in
+        self._until = now + max(timedelta(seconds=lifetime) - self.EARLY, timedelta(0)) if lifetime else None
+
+
+def prepare(connector: Connector, request: Request, round_: int = 0) -> Wire:
+    """The exact bytes of a request; the same request always gives the same bytes."""
+    headers = dict(request.headers)
+    body = request.body or b""
+    if request.json is not None:
+        body = json.dumps(request.json, ensure_ascii=False, separators=(",", ":")).encode()
+        headers.setdefault("Content-Type", "application/json")
+    if request.key:
+        headers[connector.key_header] = request.key if round_ == 0 else f"{request.key}-r{round_}"
+    query = "?" + urlencode(request.params, doseq=True) if request.params else ""
+    return Wire(request.method, ("" if request.root else connector.api) + request.path + query, headers, body)
+
+
+def retry_after(reply: Reply, now: datetime) -> float | None:
+    """Seconds until the desk wants to hear from us again, from Retry-After as seconds or as an HTTP date."""
+    value = reply.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,124 @@
+"""The one file that knows ``requests``: sends exact bytes and says how the exchange ended.
+
+Done is a ``Reply`` that was read to its end. ``NotDone`` means that certainly nothing arrived, ``Unsure``
+that something may have. Redirects are never followed, ``.netrc`` and cookies never used.
+"""
+
+from __future__ import annotations
+
+import http.cookiejar
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from handrail.errors import NotDone, Refused, Unsure
+from handrail.steps import Reply
+
+MAX_REPLY_BYTES = 20_000_000
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The exact bytes of one request, without credentials. ``path`` begins with a slash and has the query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Http:
+    """Connections to one desk, kept open between requests. Safe to use from several threads."""
+
+    def __init__(self, base_url: str, *, timeout: float = 20.0, connections: int = 8) -> None:
+        """``timeout`` in seconds: for the wait between two reads, and thrice that for the whole answer."""
+        self.base_url = base_url
+        self.timeout = timeout
+        self.session = requests.Session()
+        self.session.headers.clear()
+        self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, adapter)
+
+    def close(self) -> None:
+        self.session.close()
+
+    def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
+        """One exchange. ``headers`` hold the credentials and are not remembered anywhere."""
+        try:
+            answer = self.session.request(
+                wire.method,
+                self.base_url + wire.path,
+                data=wire.body or None,
+                headers={"Accept-Encoding": "gzip, deflate", **headers, **wire.headers},
+                timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout),
+                allow_redirects=False,
+                stream=True,
+                auth=_as_it_is,
+            )
+            with answer:
+                return Reply(
+                    answer.status_code, self._read(answer), {k.lower(): v for k, v in answer.headers.items()}
+                )
+        except requests.RequestException as error:
+            raise _outcome(error) from None
+
+    def _read(self, answer: requests.Response) -> bytes:
+        deadline = time.monotonic() + 3 * self.timeout
+        parts, size = [], 0
+        for part in answer.iter_content(65536):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_REPLY_BYTES:
+                raise Unsure(f"the desk's answer is longer than {MAX_REPLY_BYTES:,} bytes")
+            if time.monotonic() > deadline:
+                raise Unsure(f"the desk's answer did not end within {3 * self.timeout:.0f} seconds")
+        return b"".join(parts)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Without an ``auth`` of our own, requests would put credentials from ``~/.netrc`` over ours."""
+    return request
+
+
+_BEFORE_SENDING = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+
+
+def _outcome(error: requests.RequestException) -> NotDone | Unsure | Refused:
+    """How an exchange ended that brought no whole answer. The message names no address and no header."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return NotDone("the desk did not accept the connection in time")
+    if isinstance(error, requests.exceptions.SSLError) and _caused_by(error, ssl.SSLCertVerificationError):
+        return NotDone("the desk's TLS certificate is not valid; nothing was sent")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return NotDone("the proxy did not connect to the desk")
+    if isinstance(error, _BEFORE_SENDING):
+        return Refused(f"the request cannot be sent: {type(error).__name__}")
+    if _caused_by(error, NewConnectionError):
+        return NotDone("no connection to the desk: it refused, or its name is unknown")
+    if isinstance(error, requests.exceptions.Timeout):
+        return Unsure("the desk did not answer in time")
+    return Unsure("the connection broke before the whole answer was read")
+
+
+def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    seen: list[BaseException] = [error]
+    for each in seen:
+        if isinstance(each, kind):
+            return True
+        inner = [each.__cause__, each.__context__, *each.args]
+        inner += [each.reason] if isinstance(each, MaxRetryError) else []
+        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
+    return False

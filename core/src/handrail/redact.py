@@ -1,0 +1,249 @@
+"""Masks card numbers and credentials before anything is stored or sent. Every pattern runs in linear time.
+
+What is masked leaves a trace that a person understands: ``[card ending 1111]``, ``[credential removed]``.
+Rules are looked at only where one of their words stands in the text, so ordinary text costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from handrail.model import Attempt, Conversation, Customer, Message
+
+REMOVED = "[credential removed]"
+
+_SEPARATOR = "[ \\t\u00a0\u2007\u2009\u202f\u2010-\u2015-]"
+_DIGITS = re.compile(rf"\d+(?:{_SEPARATOR}{{1,3}}\d+)*")
+_GROUPS = re.compile(r"\d+")
+_CANDIDATE = re.compile(
+    rf"(?<!\d)(?=(\d{{13,19}}(?!\d)|\d{{4}}(?:{_SEPARATOR}{{1,3}}\d{{3,7}}(?!\d)){{1,4}}))"
+)
+_LONGEST_CARD = 19 + 18 * 3
+_DOUBLED = str.maketrans("0123456789", "0246813579")
+_IBAN_BEGINNING = re.compile(r"[A-Za-z]{2}\d{0,2}[ -]?\Z")
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A pattern that is tried where the lower-case text holds one of ``words``."""
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+    mask: str = REMOVED
+
+    def apply(self, text: str, lower: str) -> str:
+        return self.pattern.sub(self.mask, text) if any(map(lower.__contains__, self.words)) else text
+
+
+def _token(words: str, shape: str) -> _Rule:
+    """A token of a well-known shape, standing alone."""
+    return _Rule(tuple(words.split()), re.compile(rf"(?<![A-Za-z0-9_-])(?:{shape})"))
+
+
+_LABELS = (
+    "password|passwd|pwd|passphrase|passcode|passwort|kennwort|mot de passe|contraseña|contrasena|senha"
+    "|palavra-passe|parola d'ordine|wachtwoord|lösenord|adgangskode|hasło|пароль|パスワード|密码|密碼"
+)
+_KEYS = (
+    "api[ _-]?key|secret[ _-]?access[ _-]?key|client[ _-]?secret|secret[ _-]?key|private[ _-]?key|secret"
+    "|access[ _-]?token|refresh[ _-]?token|auth[ _-]?token|bearer[ _-]?token|api[ _-]?token"
+    "|session[ _-]?token|token"
+)
+_CARD_CODE = "cvv2?|cvc2?|card security code|card verification (?:code|value)"
+_ASSIGN = r"\\{0,3}[\"']?[ \t]{0,5}(?:=>|:=|[:=：])[ \t]{0,5}"
+_NOT_YET = rf"(?!{re.escape(REMOVED)})"
+_VALUE = rf"{_NOT_YET}(?:\\{{0,3}}\"[^\"\n]{{1,200}}\"|'[^'\n]{{1,200}}'|[^\s\"'&]{{3,}})"
+_GUESSABLE = rf"{_NOT_YET}\\{{0,3}}[\"']?(?=[^\s\"'&,;]{{0,99}}[0-9])[^\s\"'&,;]{{8,}}[\"']?"
+_CODED = rf"{_NOT_YET}(?=[^\s]{{0,99}}[0-9#$%&*+=@^_~])[^\s\"'<>,;]{{6,}}"
+
+
+def _pair(labels: str, between: str, value: str) -> _Rule:
+    """``label: value``: the label stays, the value goes."""
+    words = [re.sub(r"\[ _-\]\?.*|\(.*|\d\?", "", label) for label in labels.split("|")]
+    pattern = rf"(?<![^\W_])((?:{labels}){between})(?:{value})"
+    return _Rule(tuple(words), re.compile(pattern, re.IGNORECASE), rf"\g<1>{REMOVED}")
+
+
+_RULES = (
+    _pair(_LABELS, _ASSIGN, _VALUE),
+    _pair(_LABELS, r"[ \t]{1,5}(?:is|ist|lautet|est|es|è|é)[ \t]{0,5}:?[ \t]{1,5}", _CODED),
+    _pair(_KEYS, _ASSIGN, _GUESSABLE),
+    _pair(_CARD_CODE, rf"(?:{_ASSIGN}|[ \t]{{1,5}}(?:is[ \t]{{1,5}})?)", r"[0-9]{3,4}(?![0-9])"),
+    _pair("authorization", rf"{_ASSIGN}[\"']?(?:bearer|basic|token|digest|apikey)[ \t]{{1,5}}", _VALUE),
+    _pair("bearer", r"[ \t]{1,5}", r"(?=[^\s]{0,99}[0-9])[A-Za-z0-9._~+/-]{16,}=*"),
+    _Rule(("://",), re.compile(r"://[^\s/:@]{0,200}:[^\s/]{1,500}@"), f"://{REMOVED}@"),
+    _token("akia asia abia acca", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _token("ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"),
+    _token("glpat- gldt- glrt- glcbt- glptt- glsoat-", r"gl(?:pat|dt|rt|cbt|ptt|soat)-[\w.-]{16,}"),
+    _token("xox xapp-", r"xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"),
+    _token(
+        "_live_ _test_ whsec_", r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=_-]{16,}"
+    ),
+    _token("sk-", r"sk-(?=[\w-]{0,99}[0-9])[\w-]{20,}"),
+    _token("aiza ya29.", r"AIza[\w-]{30,}|ya29\.[\w-]{20,}"),
+    _token(
+        "npm_ pypi- hf_ shpat_ dop_v1_",
+        r"npm_\w{30,}|pypi-[\w-]{40,}|hf_\w{30,}|shpat_\w{30,}|dop_v1_\w{40,}",
+    ),
+    _token("sg. atatt3", r"SG\.[\w-]{16,}\.[\w-]{16,}|ATATT3[\w=-]{30,}"),
+    _token("eyj", r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){0,3}"),
+)
+
+_SECRET_NAME = re.compile(
+    rf"(?:\w*[_-])?(?:{_LABELS}|{_KEYS}|authorization|credentials?)|pass|cvv2?|cvc2?|pin|otp",
+    re.IGNORECASE,
+)
+_KEY_MARKS = re.compile(r"-----(?:(BEGIN)|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\\]*")
+
+
+def redact(conversation: Conversation) -> Conversation:
+    """The conversation with card numbers and credentials masked, wherever they may stand."""
+    return conversation.model_copy(
+        update={
+            "subject": _maybe(conversation.subject),
+            "url": _maybe(conversation.url),
+            "topic": _maybe(conversation.topic),
+            "intent": _maybe(conversation.intent),
+            "tags": tuple(map(mask, conversation.tags)),
+            "messages": tuple(map(_message, conversation.messages)),
+            "attempts": tuple(map(_attempt, conversation.attempts)),
+            "customer": _customer(conversation.customer),
+            "fields": _json(conversation.fields),
+        }
+    )
+
+
+def mask(text: str) -> str:
+    """The same text without card numbers and credentials; masking twice changes nothing more."""
+    lower = text.lower()
+    if "private key" in lower:
+        text = _without_private_keys(text)
+    for rule in _RULES:
+        text = rule.apply(text, lower)
+    return _DIGITS.sub(_without_cards, text)
+
+
+def _maybe(text: str | None) -> str | None:
+    return None if text is None else mask(text)
+
+
+def _message(message: Message) -> Message:
+    return message.model_copy(update={"text": mask(message.text), "name": _maybe(message.name)})
+
+
+def _attempt(attempt: Attempt) -> Attempt:
+    changes = {"arguments": _json(attempt.arguments), "detail": _maybe(attempt.detail)}
+    return attempt.model_copy(update={"action": mask(attempt.action), **changes})
+
+
+def _customer(customer: Customer) -> Customer:
+    changes = {"segments": tuple(map(mask, customer.segments)), "attributes": _json(customer.attributes)}
+    return customer.model_copy(update={"name": _maybe(customer.name), **changes})
+
+
+def _json(value: Any, name: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {mask(key): _json(item, key) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item, name) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if name and value != "" and _SECRET_NAME.fullmatch(name):
+        return REMOVED
+    if isinstance(value, int):
+        return _masked_number(value)
+    return mask(value) if isinstance(value, str) else value
+
+
+def _masked_number(value: int) -> int | str:
+    masked = mask(str(value)) if 10**12 <= value < 10**19 else ""
+    return masked if "[" in masked else value
+
+
+def _without_private_keys(text: str) -> str:
+    """Masks PEM blocks; one that was cut off goes as far as its base64 goes."""
+    parts, done, begin = [], 0, None
+    for mark in [*_KEY_MARKS.finditer(text), None]:
+        if begin is not None:
+            closed = mark is not None and not mark[1]
+            parts += [text[done : begin.start()], REMOVED]
+            done = mark.end() if mark and closed else _end_of_key(text, begin.end())
+        begin = mark if mark and mark[1] else None
+    return "".join([*parts, text[done:]])
+
+
+def _end_of_key(text: str, start: int) -> int:
+    body = _KEY_BODY.match(text, start)
+    return body.end() if body else start
+
+
+def _without_cards(run: re.Match[str]) -> str:
+    """A run of digit groups with every card number in it masked."""
+    if len(run[0]) < 13 or _is_other_number(run):
+        return run[0]
+    number = _card("".join(_GROUPS.findall(run[0]))) if len(run[0]) <= _LONGEST_CARD else None
+    return _ending(number) if number else _cards_among(run[0])
+
+
+def _is_other_number(run: re.Match[str]) -> bool:
+    """True for a phone number with its plus, a part of a decimal, of an IBAN or of a word."""
+    before, after = run.string[max(0, run.start() - 6) : run.start()], run.string[run.end() : run.end() + 2]
+    glued = (
+        before[-1:].isalnum() or before[-1:] == "+" or (before[-1:] in {".", ","} and before[-2:-1].isdigit())
+    )
+    return glued or after[:1].isalpha() or (after[:1] == "." and after[1:].isdigit()) or _follows_iban(before)
+
+
+def _follows_iban(before: str) -> bool:
+    beginning = _IBAN_BEGINNING.search(before)
+    return beginning is not None and any(character.isdigit() for character in beginning[0])
+
+
+def _cards_among(text: str) -> str:
+    """The card of ``order 17 4111 1111 1111 1111``: one group, or groups after one of four digits."""
+    parts, done = [], 0
+    for candidate in _CANDIDATE.finditer(text):
+        found = _card_at_start(candidate[1]) if candidate.start() >= done else None
+        if found:
+            number, length = found
+            parts += [text[done : candidate.start()], _ending(number)]
+            done = candidate.start() + length
+    return "".join([*parts, text[done:]])
+
+
+def _card_at_start(text: str) -> tuple[str, int] | None:
+    """The card number that ``text`` begins with, and how many characters it takes."""
+    digits = ""
+    for group in _GROUPS.finditer(text):
+        digits += group[0]
+        number = _card(digits) if len(digits) >= 13 else None
+        if number:
+            return number, group.end()
+    return None
+
+
+def _ending(number: str) -> str:
+    return f"[card ending {number[-4:]}]"
+
+
+def _card(digits: str) -> str | None:
+    """The number, if these are 13 to 19 digits of a range that card schemes use with a right check digit."""
+    if not 13 <= len(digits) <= 19 or not _of_a_scheme(int(digits[:4])):
+        return None
+    number = str(int(digits))  # also fullwidth and other digits
+    return number if _has_check_digit(number) else None
+
+
+def _of_a_scheme(beginning: int) -> bool:
+    """ISO/IEC 7812: cards begin with 3 to 6, Mastercard also with 2221 to 2720, Mir with 2200 to 2204."""
+    return 3000 <= beginning < 7000 or 2200 <= beginning <= 2204 or 2221 <= beginning <= 2720
+
+
+def _has_check_digit(number: str) -> bool:
+    """The Luhn formula: every second digit from the right counts double, with its own digits added."""
+    total = sum(map(int, number[-1::-2])) + sum(map(int, number[-2::-2].translate(_DOUBLED)))
+    return total % 10 == 0

@@ -1,0 +1,177 @@
+"""The two roads by which updates come back: webhooks, and polls that run besides, always."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from handrail.connector import Can, Doorbell, Page
+from handrail.context import Context
+from handrail.errors import HandrailError, SignatureError, Unsupported
+from handrail.ids import ulid
+from handrail.model import Ticket, Update
+from handrail.signature import Hook
+from handrail.store import desks, updates
+from handrail.sync import Inbox, Taken
+
+log = logging.getLogger("handrail.sync")
+
+SOLVED_STAYS_WATCHED = timedelta(days=28)
+"""A solved ticket may be reopened for this long before it is no longer asked for."""
+PAGES_AT_ONCE = 20
+_RETRIES = 30
+_PATIENCE = 3
+_SOON = 5.0
+
+
+class Roads:
+    def __init__(self, context: Context, inbox: Inbox) -> None:
+        self.context = context
+        self.inbox = inbox
+
+    # Webhooks.
+
+    def receive(self, desk: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Verify and store a webhook, and the job that reads it; returns its id.
+
+        Raises ``NotFound`` for an unknown desk, ``SignatureError`` for what is not genuine; then nothing
+        is stored.
+        """
+        connector = self.context.connector(desk)
+        hook = Hook(body, {name.lower(): value for name, value in headers.items()})
+        secret = getattr(connector, "webhook_secret", None)
+        if connector.signature is None or not secret:
+            raise SignatureError(f"the desk {desk} has no webhook_secret in the configuration")
+        now = self.context.clock()
+        connector.signature.check(hook, secret, now)
+        id = ulid(now)
+        kept = {
+            name: value for name, value in hook.headers.items() if name != connector.signature.header.lower()
+        }
+        kept.pop("authorization", None)
+        with self.context.store.begin() as connection:
+            desks.add_hook(connection, id, desk, kept, body, now)
+            self.context.schedule(connection, f"hook:{desk}", id, 0, 0)
+        return id
+
+    def settle(self, id: str, n: int | None = None) -> None:
+        """Turn a stored webhook into updates. What it reports too early is read again a little later."""
+        with self.context.store.read() as connection:
+            row = desks.hook(connection, id)
+        if row.state != "todo" or (n is not None and row.n != n):
+            return
+        try:
+            page = self._read_hook(row.desk, Hook(row.body, json.loads(row.headers)))
+        except HandrailError as error:
+            return self._later(id, str(error))
+        with self.context.store.begin() as connection:
+            row = desks.hook(connection, id, lock=True)
+            patient = row.n < _PATIENCE
+            items = page.items if row.state == "todo" else []
+            taken = {self.inbox.take(connection, row.desk, item, patient=patient) for item in items}
+            if Taken.TOO_EARLY not in taken and row.state == "todo":
+                desks.change_hook(connection, id, state="done", due_at=None, error=None)
+        self.inbox.announce()
+        if Taken.TOO_EARLY in taken:
+            self._later(id, "it is about something that is still being sent")
+
+    def _read_hook(self, desk: str, hook: Hook) -> Page:
+        found: list[Update | Ticket] = []
+        for item in self.context.connector(desk).events(hook):
+            if isinstance(item, Doorbell):
+                page = self._page_of(desk, item.ticket_id)
+                found += page.items
+            else:
+                found.append(item)
+        return Page([x for x in found if isinstance(x, Update)], [x for x in found if isinstance(x, Ticket)])
+
+    def _page_of(self, desk: str, ticket_id: str) -> Page:
+        with self.context.store.read() as connection:
+            row = updates.ticket_of(connection, desk, ticket_id)
+        if row is None:
+            return Page()
+        return self.context.driver(desk).run(
+            lambda: self.context.connector(desk).read(updates.as_ticket(row))
+        )
+
+    def _later(self, id: str, why: str) -> None:
+        """Again in a little while; after many tries the polls have brought it, or it was never ours."""
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = desks.hook(connection, id, lock=True)
+            if row.n >= _RETRIES:
+                desks.change_hook(connection, id, state="ignored", due_at=None, error=why)
+                return
+            delay = _SOON * min(row.n + 1, 12)
+            due = now + timedelta(seconds=delay)
+            desks.change_hook(connection, id, n=row.n + 1, due_at=due, error=why)
+            self.context.schedule(connection, f"hook:{row.desk}", id, row.n + 1, delay)
+
+    # Polls.
+
+    def poll_step(self, desk: str, n: int) -> None:
+        """The job: one pass, and the next job."""
+        with self.context.store.read() as connection:
+            row = desks.get(connection, desk)
+        if row is None or row.poll_n != n or desk not in self.context.config.desks:
+            return
+        delay = self.context.connector(desk).poll.total_seconds()
+        error = None
+        try:
+            self.poll(desk)
+        except HandrailError as trouble:
+            error = str(trouble)
+            log.warning("polling %s: %s", desk, trouble)
+        self.schedule_poll(desk, delay, error)
+
+    def schedule_poll(self, desk: str, delay: float, error: str | None = None) -> None:
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = desks.get(connection, desk)
+            n = (row.poll_n if row is not None else 0) + 1
+            due = now + timedelta(seconds=delay)
+            desks.change(connection, desk, poll_n=n, poll_due_at=due, poll_error=error)
+            self.context.schedule(connection, f"poll:{desk}", desk, n, delay)
+
+    def poll(self, desk: str) -> int:
+        """One pass over what changed since the last; returns how many updates were new."""
+        connector, now = self.context.connector(desk), self.context.clock()
+        if Can.POLL not in connector.can:
+            raise Unsupported(f"the desk {desk} cannot be polled")
+        with self.context.store.read() as connection:
+            row = desks.get(connection, desk)
+            known = [
+                updates.as_ticket(t)
+                for t in updates.open_tickets(connection, desk, now - SOLVED_STAYS_WATCHED)
+            ]
+        cursor, fresh = (row.cursor if row is not None else None), 0
+        driver = self.context.driver(desk)
+        for _ in range(PAGES_AT_ONCE):
+            start = cursor
+            page: Page = driver.run(lambda: connector.poll_page(start, known, now))  # noqa: B023 - runs at once
+            stored, complete = self._take_page(desk, page)
+            fresh += stored
+            if not page.more or not complete or page.cursor == cursor:
+                break
+            cursor = page.cursor
+        return fresh
+
+    def _take_page(self, desk: str, page: Page, *, keep_cursor: bool = False) -> tuple[int, bool]:
+        """Store a page and, with it, where the next begins; what came too early is asked for again."""
+        with self.context.store.begin() as connection:
+            taken = [self.inbox.take(connection, desk, item) for item in page.items]
+            complete = Taken.TOO_EARLY not in taken
+            if complete and not keep_cursor:
+                desks.change(
+                    connection, desk, cursor=page.cursor, polled_at=self.context.clock(), poll_error=None
+                )
+        self.inbox.announce()
+        return taken.count(Taken.STORED), complete
+
+    def read_step(self, desk_and_ticket: str) -> None:
+        """The job: read one ticket, for what happened on it before we knew that it was ours."""
+        desk, _, ticket_id = desk_and_ticket.partition("/")
+        if self.context.connector(desk).can & (Can.POLL | Can.WEBHOOK):
+            self._take_page(desk, self._page_of(desk, ticket_id), keep_cursor=True)

@@ -1,0 +1,134 @@
+"""Rows of operations: what one handoff's desk must be told, in order, and the journal of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from handrail.http import Wire
+from handrail.journal import Entry, Journal
+from handrail.steps import Reply
+from handrail.store.engine import Store
+from handrail.store.schema import journal, operations
+
+
+def add(connection: sa.Connection, id: str, handoff_id: str, kind: str, payload: Any, now: datetime) -> None:
+    """Queue an operation behind those that the handoff has already."""
+    last = sa.select(sa.func.coalesce(sa.func.max(operations.c.seq), 0))
+    seq = connection.execute(last.where(operations.c.handoff_id == handoff_id)).scalar_one() + 1
+    connection.execute(
+        operations.insert().values(
+            id=id,
+            handoff_id=handoff_id,
+            seq=seq,
+            kind=kind,
+            payload=json.dumps(payload),
+            state="todo",
+            tries=0,
+            round=0,
+            created_at=now,
+        )
+    )
+
+
+def first_todo(connection: sa.Connection, handoff_id: str) -> sa.Row[Any] | None:
+    query = operations.select().where(operations.c.handoff_id == handoff_id, operations.c.state == "todo")
+    return connection.execute(query.order_by(operations.c.seq).limit(1)).first()
+
+
+def todo(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:
+    query = operations.select().where(operations.c.handoff_id == handoff_id, operations.c.state == "todo")
+    return connection.execute(query.order_by(operations.c.seq)).all()
+
+
+def of_handoff(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:
+    query = operations.select().where(operations.c.handoff_id == handoff_id)
+    return connection.execute(query.order_by(operations.c.seq)).all()
+
+
+def change(connection: sa.Connection, ids: Sequence[str] | str, **values: Any) -> None:
+    wanted = [ids] if isinstance(ids, str) else list(ids)
+    connection.execute(operations.update().where(operations.c.id.in_(wanted)).values(values))
+
+
+def in_doubt(connection: sa.Connection, handoff_id: str) -> bool:
+    """True while a request for this handoff may have had an effect that we do not know of."""
+    mine = sa.select(operations.c.id).where(
+        operations.c.handoff_id == handoff_id, operations.c.state == "todo"
+    )
+    query = sa.select(journal.c.n).where(journal.c.operation_id.in_(mine), journal.c.doubt.is_(sa.true()))
+    return connection.execute(query.limit(1)).first() is not None
+
+
+class StoredJournal(Journal):
+    """A journal whose entries are durable before their request leaves."""
+
+    def __init__(self, store: Store, operation: Any) -> None:
+        self.store = store
+        self.operation_id: str = operation.id
+        entries = self._load(operation.round) if operation.tries else []
+        super().__init__(operation.round, entries)
+
+    def _load(self, round_: int) -> list[Entry]:
+        mine = sa.and_(journal.c.operation_id == self.operation_id, journal.c.round == round_)
+        with self.store.read() as connection:
+            rows = connection.execute(journal.select().where(mine).order_by(journal.c.n)).all()
+        return [_entry(row) for row in rows]
+
+    def keep(self, entry: Entry) -> None:
+        with self.store.begin() as connection:
+            self.write(connection, entry)
+
+    def write(self, connection: sa.Connection, entry: Entry) -> None:
+        key = {"operation_id": self.operation_id, "round": self.round, "n": entry.n}
+        same = sa.and_(*(journal.c[name] == value for name, value in key.items()))
+        if not connection.execute(journal.update().where(same).values(_state(entry))).rowcount:
+            connection.execute(journal.insert().values(key | _sent(entry) | _state(entry)))
+
+    def new_round(self) -> None:
+        super().new_round()
+        with self.store.begin() as connection:
+            change(connection, self.operation_id, round=self.round)
+
+
+def _sent(entry: Entry) -> dict[str, Any]:
+    wire = entry.wire
+    headers = json.dumps(dict(wire.headers))
+    return {"method": wire.method, "path": wire.path, "headers": headers, "body": wire.body}
+
+
+def _state(entry: Entry) -> dict[str, Any]:
+    answer = entry.answer
+    return {
+        "first_sent": entry.first_sent,
+        "last_sent": entry.last_sent,
+        "doubt": entry.doubt,
+        "key_lost": entry.key_lost,
+        "done": entry.done,
+        "status": answer.status if answer else None,
+        "reply_headers": json.dumps(dict(answer.headers)) if answer else None,
+        "reply": answer.content if answer else None,
+        "answered_at": entry.answered_at,
+    }
+
+
+def _entry(row: Any) -> Entry:
+    answer = None
+    if row.status is not None:
+        answer = Reply(row.status, row.reply or b"", json.loads(row.reply_headers or "{}"))
+    wire = Wire(row.method, row.path, json.loads(row.headers), row.body)
+    return Entry(
+        n=row.n,
+        wire=wire,
+        first_sent=row.first_sent,
+        last_sent=row.last_sent,
+        doubt=row.doubt,
+        key_lost=row.key_lost,
+        answer=answer,
+        done=row.done,
+        answered_at=row.answered_at,
+    )

@@ -1,0 +1,171 @@
+"""The tables. Times are microseconds since the epoch, UTC; bodies are JSON text made by the models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """An aware UTC time as an integer, so that both databases compare and sort it alike."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = sa.MetaData()
+
+handoffs = sa.Table(
+    "handoffs",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("conversation_id", sa.Text, nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("desk", sa.Text, nullable=False, index=True),
+    sa.Column("hop", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("group", sa.Text),
+    sa.Column("urgency", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("trigger", sa.Text),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False, index=True),
+    sa.Column("ticket_id", sa.Text),
+    sa.Column("last_error", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("trying_since", Moment),
+    # n numbers the jobs of this row: a job with another number is out of date and does nothing
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment, index=True),
+    sa.Column("lease_by", sa.Text),
+    sa.Column("lease_until", Moment),
+)
+
+operations = sa.Table(
+    "operations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("handoff_id", sa.Text, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("done_at", Moment),
+    sa.Column("error", sa.Text),
+    sa.UniqueConstraint("handoff_id", "seq"),
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("operation_id", sa.Text, primary_key=True),
+    sa.Column("round", sa.Integer, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("first_sent", Moment, nullable=False),
+    sa.Column("last_sent", Moment, nullable=False),
+    sa.Column("doubt", sa.Boolean, nullable=False),
+    sa.Column("key_lost", sa.Boolean, nullable=False),
+    sa.Column("done", sa.Boolean, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("reply_headers", sa.Text),
+    sa.Column("reply", sa.LargeBinary),
+    sa.Column("answered_at", Moment),
+)
+
+tickets = sa.Table(
+    "tickets",
+    metadata,
+    sa.Column("desk", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("handoff_id", sa.Text, nullable=False, index=True),
+    sa.Column("url", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("raw_status", sa.Text),
+    sa.Column("status_at", Moment),
+    sa.Column("assignee", sa.Text),
+    sa.Column("group", sa.Text),
+    sa.Column("updated_at", Moment),
+    sa.Column("raw", sa.Text, nullable=False),
+)
+
+ours = sa.Table(
+    "ours",
+    metadata,
+    sa.Column("desk", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Text, primary_key=True),
+)
+
+updates = sa.Table(
+    "updates",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("handoff_id", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+hooks = sa.Table(
+    "hooks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("desk", sa.Text, nullable=False),
+    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment),
+    sa.Column("error", sa.Text),
+)
+
+desks = sa.Table(
+    "desks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("paused_because", sa.Text),
+    sa.Column("paused_at", Moment),
+    sa.Column("cursor", sa.Text),
+    sa.Column("polled_at", Moment),
+    sa.Column("poll_n", sa.Integer, nullable=False),
+    sa.Column("poll_due_at", Moment),
+    sa.Column("poll_error", sa.Text),
+)
+
+timeline = sa.Table(
+    "timeline",
+    metadata,
+    # SQLite numbers rows by itself only where the key is a plain INTEGER
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("handoff_id", sa.Text, nullable=False, index=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,119 @@
+"""Rows of tickets and updates: what the desks said, each thing once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from handrail.model import Status, Ticket, Update
+from handrail.store.schema import counters, ours, tickets, updates
+
+
+def ticket_of(connection: sa.Connection, desk: str, id: str) -> sa.Row[Any] | None:
+    return connection.execute(tickets.select().where(tickets.c.desk == desk, tickets.c.id == id)).first()
+
+
+def as_ticket(row: Any) -> Ticket:
+    return Ticket(
+        id=row.id,
+        url=row.url,
+        status=Status(row.status),
+        raw_status=row.raw_status,
+        assignee=row.assignee,
+        group=row.group,
+        updated_at=row.updated_at,
+        raw=json.loads(row.raw),
+    )
+
+
+def save_ticket(connection: sa.Connection, desk: str, handoff_id: str, ticket: Ticket, **more: Any) -> None:
+    """Insert or replace a ticket as the desk has it now."""
+    values = ticket.model_dump(exclude={"id", "ours", "raw"}) | {"raw": json.dumps(ticket.raw)} | more
+    same = sa.and_(tickets.c.desk == desk, tickets.c.id == ticket.id)
+    if not connection.execute(tickets.update().where(same).values(values)).rowcount:
+        connection.execute(tickets.insert().values(desk=desk, id=ticket.id, handoff_id=handoff_id, **values))
+
+
+def change_ticket(connection: sa.Connection, desk: str, id: str, **values: Any) -> None:
+    connection.execute(tickets.update().where(tickets.c.desk == desk, tickets.c.id == id).values(values))
+
+
+def open_tickets(connection: sa.Connection, desk: str, since: datetime) -> Sequence[sa.Row[Any]]:
+    """Tickets of a desk that can still change: not closed, not deleted, and if solved then since a time."""
+    final = (Status.CLOSED.value, Status.DELETED.value)
+    query = tickets.select().where(tickets.c.desk == desk, tickets.c.status.not_in(final))
+    recent = sa.or_(
+        tickets.c.status != Status.SOLVED.value, tickets.c.status_at.is_(None), tickets.c.status_at > since
+    )
+    return connection.execute(query.where(recent).order_by(tickets.c.id)).all()
+
+
+def save_ours(connection: sa.Connection, desk: str, event_ids: Iterable[str]) -> None:
+    for event_id in event_ids:
+        if not is_ours(connection, desk, event_id):
+            connection.execute(ours.insert().values(desk=desk, event_id=event_id))
+
+
+def is_ours(connection: sa.Connection, desk: str, event_id: str) -> bool:
+    query = sa.select(ours.c.event_id).where(ours.c.desk == desk, ours.c.event_id == event_id)
+    return connection.execute(query).first() is not None
+
+
+def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
+    """Store an update; False where its id is there already.
+
+    Numbers come from a row of ours, not from a sequence: whoever reads behind a cursor must never see a
+    number appear below one that was read already.
+    """
+    if connection.execute(sa.select(updates.c.seq).where(updates.c.id == update.id)).first():
+        return False
+    row = {
+        "seq": _next(connection, "updates"),
+        "id": update.id,
+        "handoff_id": update.handoff_id,
+        "kind": update.kind,
+        "at": update.at,
+        "received_at": now,
+        "body": update.model_dump_json(),
+    }
+    connection.execute(updates.insert().values(row))
+    return True
+
+
+def _next(connection: sa.Connection, name: str) -> int:
+    step = counters.update().where(counters.c.name == name).values(value=counters.c.value + 1)
+    number = connection.execute(step.returning(counters.c.value)).scalar()
+    if number is None:
+        connection.execute(counters.insert().values(name=name, value=1))
+        return 1
+    return int(number)
+
+
+def of_handoff(connection: sa.Connection, handoff_id: str) -> list[Update]:
+    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id).order_by(updates.c.seq)
+    return [Update.model_validate_json(body) for body in connection.execute(query).scalars()]
+
+
+def after(connection: sa.Connection, seq: int, limit: int) -> list[tuple[int, Update]]:
+    query = (
+        sa.select(updates.c.seq, updates.c.body)
+        .where(updates.c.seq > seq)
+        .order_by(updates.c.seq)
+        .limit(limit)
+    )
+    return [(row.seq, Update.model_validate_json(row.body)) for row in connection.execute(query)]
+
+
+def next_status(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
+    """The first status that was stored for a ticket at or after a time, or None."""
+    kinds = updates.c.kind.in_(("status", "created", "reopened"))
+    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id, kinds, updates.c.at >= at)
+    stored = (
+        Update.model_validate_json(body)
+        for body in connection.execute(query.order_by(updates.c.at)).scalars()
+    )
+    return next((update.status for update in stored if update.ticket_id == ticket_id), None)

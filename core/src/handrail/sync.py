@@ -1,0 +1,225 @@
+"""The inbox: what a desk said becomes an update, once, and moves the handoff.
+
+A webhook and a poll may report the same thing, late and in any order. Events carry the desk's own id;
+statuses are compared with what is known and when it was so. What we wrote ourselves is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import sqlalchemy as sa
+
+from handrail.context import Context
+from handrail.model import Actor, Handoff, State, Status, Ticket, Update, UpdateKind
+from handrail.plugins import plugins
+from handrail.store import handoffs, operations, updates
+
+log = logging.getLogger("handrail.sync")
+
+_FINAL = {Status.SOLVED: State.SOLVED, Status.CLOSED: State.CLOSED, Status.DELETED: State.CLOSED}
+_SAME_MOMENT = timedelta(seconds=3)
+
+
+class Taken(Enum):
+    """What became of something that a desk said."""
+
+    STORED = "stored"
+    KNOWN = "known"
+    OURS = "ours"
+    FOREIGN = "foreign"
+    TOO_EARLY = "too early"
+
+
+class Inbox:
+    """Takes what desks say, inside the caller's transaction; ``announce`` after its commit."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._fresh = threading.local()
+
+    def announce(self) -> None:
+        """Show plugins the updates that this thread's last transaction stored. One that raises is logged."""
+        fresh: list[Update] = getattr(self._fresh, "updates", [])
+        self._fresh.updates = []
+        for update in fresh:
+            for plugin in plugins().hook.handrail_update.get_hookimpls():
+                try:
+                    plugin.function(update)
+                except Exception:
+                    log.exception("plugin %s failed at update %s", plugin.plugin_name, update.id)
+
+    def delivered(self, connection: sa.Connection, handoff: Handoff, ticket: Ticket, *, new: bool) -> None:
+        """Our own operation succeeded: the ticket is as the desk says; a new one is an update of its own."""
+        at = ticket.updated_at or self.context.clock()
+        row = None if new else updates.ticket_of(connection, handoff.desk, ticket.id)
+        moved = row is None or row.status != ticket.status
+        status_at = at if moved or row is None else row.status_at
+        updates.save_ticket(connection, handoff.desk, handoff.id, ticket, status_at=status_at)
+        if new:
+            created = Update(
+                id=f"created:{ticket.id}",
+                kind=UpdateKind.CREATED,
+                ticket_id=ticket.id,
+                at=at,
+                status=ticket.status,
+                raw_status=ticket.raw_status,
+                text=ticket.url,
+            )
+            self._store(connection, handoff.desk, handoff.id, created)
+        self._move(connection, handoff.desk, handoff.id, ticket.id, ticket.status, at, first=new)
+
+    def take(
+        self, connection: sa.Connection, desk: str, item: Update | Ticket, *, patient: bool = False
+    ) -> Taken:
+        """Store one thing that a desk said, unless it is known, ours or of a ticket that is not ours.
+
+        ``patient`` takes the event of an unknown ticket for too early while any handoff is being created.
+        """
+        id = item.ticket_id if isinstance(item, Update) else item.id
+        row = updates.ticket_of(connection, desk, id)
+        if row is None:
+            return self._unknown(connection, item, patient)
+        if isinstance(item, Ticket):
+            return self._snapshot(connection, row, item)
+        if updates.is_ours(connection, desk, item.id):
+            return Taken.OURS
+        if self._echo_of_running(connection, row.handoff_id, item):
+            return Taken.TOO_EARLY
+        if item.kind is UpdateKind.STATUS and item.status is not None:
+            return self._status(connection, row, item)
+        if item.kind is UpdateKind.ASSIGNMENT:
+            return self._assignment(connection, row, item)
+        return self._event(connection, row, item)
+
+    # Whose is it?
+
+    def _unknown(self, connection: sa.Connection, item: Update | Ticket, patient: bool) -> Taken:
+        """A ticket that we do not know may be one whose creation is under way."""
+        marker = item.handoff_id if isinstance(item, Update) else None
+        if not marker and not patient:
+            return Taken.FOREIGN
+        running = handoffs.being_created(connection, marker[:26] if marker else None)
+        return Taken.TOO_EARLY if running else Taken.FOREIGN
+
+    def _echo_of_running(self, connection: sa.Connection, handoff_id: str, item: Update) -> bool:
+        """True for a comment that carries the marker of an operation whose outcome is not known yet."""
+        waiting = operations.todo(connection, handoff_id)
+        return any(operation.tries and operation.id in (item.text or "") for operation in waiting)
+
+    # Kinds of things.
+
+    def _event(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
+        if not self._store(connection, row.desk, row.handoff_id, item):
+            return Taken.KNOWN
+        if item.kind in (UpdateKind.DELETED, UpdateKind.MERGED):
+            status = Status.DELETED if item.kind is UpdateKind.DELETED else Status.CLOSED
+            updates.change_ticket(connection, row.desk, row.id, status=status, status_at=item.at)
+            self._move(connection, row.desk, row.handoff_id, row.id, status, item.at)
+        return Taken.STORED
+
+    def _status(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
+        assert item.status is not None
+        if row.status_at and item.at < row.status_at:
+            return self._late_status(connection, row, item, item.status)
+        updates.change_ticket(connection, row.desk, row.id, raw_status=item.raw_status, status_at=item.at)
+        if row.status == item.status:
+            return Taken.KNOWN
+        updates.change_ticket(connection, row.desk, row.id, status=item.status)
+        self._store(connection, row.desk, row.handoff_id, item)
+        self._move(connection, row.desk, row.handoff_id, row.id, item.status, item.at)
+        return Taken.STORED
+
+    def _late_status(self, connection: sa.Connection, row: Any, item: Update, status: Status) -> Taken:
+        """An older change never moves a ticket back; it is kept where the other road has not told it."""
+        following = updates.next_status(connection, row.handoff_id, row.id, item.at - _SAME_MOMENT)
+        if (following or Status(row.status)) is status:
+            return Taken.KNOWN
+        stored = self._store(connection, row.desk, row.handoff_id, item)
+        return Taken.STORED if stored else Taken.KNOWN
+
+    def _assignment(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
+        named = {"assignee": item.assignee, "group": item.group}
+        changed = {name: value for name, value in named.items() if value and value != getattr(row, name)}
+        if not changed or (row.updated_at and item.at < row.updated_at):
+            return Taken.KNOWN
+        updates.change_ticket(connection, row.desk, row.id, **changed)
+        return Taken.STORED if self._store(connection, row.desk, row.handoff_id, item) else Taken.KNOWN
+
+    def _snapshot(self, connection: sa.Connection, row: Any, ticket: Ticket) -> Taken:
+        """A ticket as it is now: its differences from what is known are updates."""
+        at = ticket.updated_at or self.context.clock()
+        if row.updated_at and at < row.updated_at:
+            return Taken.KNOWN
+        stamp = f"{at:%Y%m%d%H%M%S}"
+        taken = {self._assignment(connection, row, _assignment(ticket, at, stamp))}
+        if ticket.status != row.status:
+            taken.add(self._status(connection, row, _status(ticket, at, stamp)))
+        known = updates.ticket_of(connection, row.desk, row.id)
+        assert known is not None
+        kept = ticket.model_copy(update={"status": Status(known.status), "url": ticket.url or row.url})
+        updates.save_ticket(connection, row.desk, row.handoff_id, kept)
+        return Taken.STORED if Taken.STORED in taken else Taken.KNOWN
+
+    # What follows.
+
+    def _store(self, connection: sa.Connection, desk: str, handoff_id: str, item: Update) -> bool:
+        row = handoffs.get(connection, handoff_id)
+        about = {"handoff_id": handoff_id, "conversation_id": row.conversation_id, "desk": desk}
+        update = item.model_copy(update={**about, "id": f"{desk}:{item.id}"})
+        if not updates.add(connection, update, self.context.clock()):
+            return False
+        self._fresh.updates = [*getattr(self._fresh, "updates", []), update]
+        return True
+
+    def _move(
+        self,
+        connection: sa.Connection,
+        desk: str,
+        handoff_id: str,
+        ticket_id: str,
+        status: Status,
+        at: datetime,
+        *,
+        first: bool = False,
+    ) -> None:
+        """Move the handoff as its ticket moved; one that was superseded by a follow-up moves nothing."""
+        row = handoffs.get(connection, handoff_id, lock=True)
+        if row.ticket_id != ticket_id or row.desk != desk:
+            return
+        state = _FINAL.get(status, State.WITH_HUMANS)
+        if state is State.WITH_HUMANS and State(row.state).ended and not first:
+            stamp = f"reopened:{ticket_id}:{at:%Y%m%d%H%M%S}"
+            reopened = Update(id=stamp, kind=UpdateKind.REOPENED, ticket_id=ticket_id, at=at, status=status)
+            self._store(connection, desk, handoff_id, reopened)
+        if state != row.state:
+            handoffs.change(connection, handoff_id, state=state)
+            handoffs.note(connection, handoff_id, self.context.clock(), f"{state}: the ticket is {status}")
+
+
+def _status(ticket: Ticket, at: datetime, stamp: str) -> Update:
+    return Update(
+        id=f"status:{ticket.id}:{ticket.status}:{stamp}",
+        kind=UpdateKind.STATUS,
+        ticket_id=ticket.id,
+        at=at,
+        actor=Actor(kind="human"),
+        status=ticket.status,
+        raw_status=ticket.raw_status,
+    )
+
+
+def _assignment(ticket: Ticket, at: datetime, stamp: str) -> Update:
+    return Update(
+        id=f"assignment:{ticket.id}:{ticket.assignee}:{ticket.group}:{stamp}",
+        kind=UpdateKind.ASSIGNMENT,
+        ticket_id=ticket.id,
+        at=at,
+        actor=Actor(kind="human"),
+        assignee=ticket.assignee,
+        group=ticket.group,
+    )

@@ -1,0 +1,319 @@
+"""The configuration: what loads, what is refused, and that no message holds a secret."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from handrail import ConfigError, Connector, secret, setting
+from handrail.config import Config, load, sample
+from pydantic import model_validator
+
+SECRET = "s3cr3t-value"
+
+
+class Acme(Connector):
+    """A desk that wants an address and one of two credentials."""
+
+    name: ClassVar[str] = "acme"
+    title: ClassVar[str] = "Acme Desk"
+
+    account: str | None = setting("The 'x' of x.acme.example", default=None)
+    token: str | None = secret("API token", default=None)
+    password: str | None = secret("Password", default=None)
+    visibility: str = setting("Who sees it", default="note", pattern="^(note|public)$")
+    tags: list[str] = setting("Tags of every ticket", default=[])
+
+    @property
+    def base_url(self) -> str:
+        return super().base_url or (f"https://{self.account}.acme.example" if self.account else "")
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Acme:
+        if (self.token is None) == (self.password is None):
+            raise ValueError(f"token: give token or password, exactly one of them (not {self.token!r})")
+        return self
+
+
+class Post(Connector):
+    """A desk with a setting whose name is a word of Python, and with required settings."""
+
+    name: ClassVar[str] = "post"
+
+    smtp: str = secret("SMTP address", examples=["smtp://localhost"])
+    from_: str = setting("Sender", alias="from", examples=["AI desk <handoff@example.com>"])
+
+    @property
+    def base_url(self) -> str:
+        return "https://localhost"
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handrail.plugins.connectors", lambda: {"acme": Acme, "post": Post})
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def written(text: str) -> Path:
+        path = tmp_path / "handrail.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return written
+
+
+ONE = """
+[desks.support]
+connector = "acme"
+account = "x"
+token = "${ACME_TOKEN}"
+"""
+ENV = {"ACME_TOKEN": SECRET}
+
+
+def complaint(path: Path, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, ENV if environ is None else environ)
+    assert caught.value.__cause__ is None
+    return str(caught.value).replace(str(path), "FILE")
+
+
+def test_the_shortest_file_has_the_contract_s_defaults(write: Any, tmp_path: Path) -> None:
+    config = load(write(ONE), ENV)
+    assert config.path == tmp_path / "handrail.toml"
+    assert config.store == f"sqlite:///{tmp_path}/handrail.db"
+    assert (config.desk, config.fallback, config.give_up_after) == ("support", (), timedelta(hours=24))
+    assert config.desks["support"] == Acme(account="x", token=SECRET)
+    assert config.server.tokens == []
+    assert SECRET not in repr(config)
+
+
+def test_everything_that_can_be_set_arrives(write: Any) -> None:
+    head = """store = "sqlite:////var/x.db?timeout=5"
+desk = "support"
+fallback = ["b-2"]
+give_up_after = "1h30m"
+"""
+    more = """groups = { billing = "Tier 2" }
+urgency = { urgent = "P1" }
+poll = "2m"
+[desks.b-2]
+connector = "post"
+smtp = "smtp://u:${SMTP_PASSWORD}@mail"
+from = "a@b.c"
+[sla.default]
+first_response = { urgent = "30m" }
+[server]
+tokens = ["${T}", "two"]
+"""
+    config = load(write(head + ONE + more), ENV | {"SMTP_PASSWORD": "pw", "T": "one"})
+    assert config.store == "sqlite:////var/x.db?timeout=5"
+    assert config.fallback == ("b-2",)
+    assert config.give_up_after == timedelta(minutes=90)
+    assert config.desks["support"].groups == {"billing": "Tier 2"}
+    assert config.desks["support"].poll == timedelta(minutes=2)
+    backup = config.desks["b-2"]
+    assert isinstance(backup, Post)
+    assert (backup.smtp, backup.from_) == ("smtp://u:pw@mail", "a@b.c")
+    assert config.sla["default"].first_response == {"urgent": timedelta(minutes=30)}
+    assert config.server.tokens == ["one", "two"]
+    assert "tokens" not in repr(config)
+
+
+def test_the_file_is_found_at_the_argument_the_variable_and_here(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(ONE)
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load(str(path), ENV | {"HANDRAIL_CONFIG": "/nowhere"}).path == path
+    assert load(None, ENV | {"HANDRAIL_CONFIG": str(path)}).path == path
+    with pytest.raises(ConfigError, match="handrail init"):
+        load(None, ENV)
+    monkeypatch.chdir(tmp_path)
+    assert load(None, ENV | {"HANDRAIL_CONFIG": ""}).path == path
+
+
+def test_files_that_cannot_be_read(write: Any, tmp_path: Path) -> None:
+    assert "run" not in complaint(write("desk = = 3"))
+    assert "line 1" in complaint(write("desk = = 3"))
+    (tmp_path / "handrail.toml").write_bytes(b"desk = '\xff'")
+    assert "not UTF-8" in complaint(tmp_path / "handrail.toml")
+    assert "directory" in complaint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('desc = "support"\n' + ONE, "FILE:1: desc: unknown key; did you mean 'desk'?"),
+        (ONE + "pol = 3", "FILE:6: desks.support.pol: unknown key; did you mean 'poll'?"),
+        (ONE + "qqqq = 3", "FILE:6: desks.support.qqqq: unknown key; known are account, "),
+        (ONE + "[server]\ntoken = []", "FILE:7: server.token: unknown key; did you mean 'tokens'?"),
+        (
+            ONE + "[sla.a]\nresolutions = {}",
+            "FILE:7: sla.a.resolutions: unknown key; did you mean 'resolution'?",
+        ),
+        (
+            ONE + 'poll = "soon"',
+            "FILE:6: desks.support.poll: 'soon' is no duration; write 30s, 10m, 24h or 2d",
+        ),
+        (ONE + "concurrency = 0", "FILE:6: desks.support.concurrency: should be greater than or equal to 1"),
+        (ONE + 'urgency = { hot = "P1" }', "FILE:6: desks.support.urgency.hot: should be 'low', 'normal',"),
+        (ONE + 'tags = ["a", []]', "FILE:6: desks.support.tags[1]: should be a valid string"),
+        (ONE + "groups = 3", "FILE:6: desks.support.groups: should be a table"),
+        (
+            ONE + '[sla.a]\nfirst_response = { high = "x" }',
+            "FILE:7: sla.a.first_response.high: 'x' is no duration",
+        ),
+        (ONE + 'password = "p"', "FILE:5: desks.support.token: give token or password"),
+        (
+            ONE + '[desks.b]\nconnector = "post"',
+            "FILE:6: desks.b.smtp: missing; it is required (SMTP address)",
+        ),
+        (ONE + '[desks.b]\nconnector = "post"', "FILE:6: desks.b.from: missing; it is required (Sender)"),
+        (
+            ONE + '[desks.b]\nconnector = "acne"',
+            "FILE:7: desks.b.connector: no connector 'acne' is installed; did",
+        ),
+        (ONE + '[desks.b]\nconnector = "zulip"', "pip install handrail-zulip`. Installed: acme, post"),
+        (
+            ONE + "[desks.b]\nx = 1",
+            "FILE:6: desks.b.connector: missing; write connector = ..., one of acme, post",
+        ),
+        (ONE + '[desks."b c"]\nconnector = "acme"', "FILE:6: desks.b c: a desk's name has letters"),
+        ('desk = "suport"\n' + ONE, "FILE:1: desk: no desk 'suport' is configured; write one of support"),
+        ('fallback = ["x"]\n' + ONE, "FILE:1: fallback[0]: no desk 'x' is configured; write one of support"),
+        (
+            ONE + ONE.replace("support", "b"),
+            "FILE: desk: missing; say which desk handoffs go to, one of b, support",
+        ),
+        ("", "FILE: desks: no desk is configured; add a table [desks.NAME]"),
+        ("desks = 3", "FILE:1: desks: must be tables"),
+        ('store = "mysql://x"\n' + ONE, "FILE:1: store: must be sqlite:///FILE or postgresql://"),
+        (
+            'store = "sqlite://"\n' + ONE,
+            "FILE:1: store: keeps nothing in a file; write sqlite:///handrail.db",
+        ),
+        ('store = "sqlite:///:memory:"\n' + ONE, "FILE:1: store: keeps nothing in a file"),
+        (ONE + '[server]\ntokens = [""]', "FILE:7: server.tokens: a token is empty"),
+        (ONE + '[sla.a]\nhours = "d"', "FILE:7: sla.a.hours: this version does not count business hours yet"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line_and_its_cure(write: Any, text: str, said: str) -> None:
+    assert said in complaint(write(text))
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ('[[triggers]]\nname = "x"', "triggers"),
+        ("[[routes]]", "routes"),
+        ("[flows.refund]", "flows"),
+        ("[[subscribers]]", "subscribers"),
+        ("[hours.default]", "hours"),
+    ],
+)
+def test_what_this_version_would_ignore_is_refused(write: Any, section: str, name: str) -> None:
+    said = complaint(write(ONE + section))
+    assert f"{name}: this version does not " in said
+    assert "remove the section" in said
+
+
+def test_all_complaints_come_at_once(write: Any) -> None:
+    said = complaint(write(ONE + "pol = 1\nconcurrency = 0\n" + '[desks.b]\nconnector = "x"\n'))
+    assert said.count("\n") == 2
+
+
+def test_an_unset_variable_is_named_with_its_key(write: Any) -> None:
+    said = complaint(write(ONE + 'tags = ["${A}", "b${B}"]'), {"A": "1"})
+    assert "FILE:5: desks.support.token: the environment variable ACME_TOKEN is not set" in said
+    assert "FILE:6: desks.support.tags[1]: the environment variable B is not set" in said
+
+
+def test_a_value_from_the_environment_is_not_expanded_again(write: Any) -> None:
+    config = load(write(ONE), {"ACME_TOKEN": "${HOME}"})
+    assert config.desks["support"] == Acme(account="x", token="${HOME}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ONE + 'password = "${OTHER}"',
+        ONE.replace("${ACME_TOKEN}", SECRET) + 'password = "p"',
+        ONE + 'url = "http://user:${OTHER}@desk.example.com"',
+        ONE + 'url = "http://user:other-s3cr3t@desk.example.com"',
+        ONE + 'poll = "${OTHER}"',
+        ONE + "poll = 3\ntags = 3\ngroups = 4",
+        f'[server]\ntokens = ["{SECRET}", 3]\n' + ONE,
+        'store = "mysql://u:${OTHER}@x/y"\n' + ONE,
+    ],
+)
+def test_no_message_holds_a_secret(write: Any, text: str) -> None:
+    said = complaint(write(text), ENV | {"OTHER": "other-s3cr3t"})
+    assert "s3cr3t" not in said
+
+
+def test_the_sample_loads_once_its_variables_are_set(write: Any) -> None:
+    text = sample({"acme": Acme, "post": Post})
+    config = load(write(text), {"ACME_TOKEN": "a", "POST_SMTP": "b"})
+    assert config.desk == "acme"
+    assert config.desks == {
+        "acme": Acme(account="your account", token="a"),
+        "post": Post(smtp="b", from_="AI desk <handoff@example.com>"),
+    }
+    for line in ("# Who sees it", '# visibility = "note"', '# poll = "1m"', "# tags = []", "# groups = {}"):
+        assert line in text.splitlines()
+    assert '# password = "${ACME_PASSWORD}"' in text
+
+
+def test_the_sample_s_commented_settings_are_the_defaults(write: Any) -> None:
+    text = sample({"acme": Acme})
+    opened = [
+        line.removeprefix("# ") if "poll =" in line or "tags =" in line else line for line in text.split("\n")
+    ]
+    assert load(write("\n".join(opened)), ENV).desks == {"acme": Acme(account="your account", token=SECRET)}
+
+
+def test_a_sample_without_connectors_says_what_to_install() -> None:
+    with pytest.raises(ConfigError, match="pip install handrail-zendesk"):
+        sample({})
+
+
+def test_the_schema_describes_the_file_with_each_connector() -> None:
+    schema = Config.json_schema()
+    json.dumps(schema)
+    assert schema["required"] == ["desks"]
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == {
+        "store",
+        "desk",
+        "fallback",
+        "give_up_after",
+        "desks",
+        "sla",
+        "server",
+    }
+    kinds = schema["properties"]["desks"]["additionalProperties"]["oneOf"]
+    assert [kind["properties"]["connector"]["const"] for kind in kinds] == ["acme", "post"]
+    assert kinds[0]["properties"]["token"]["writeOnly"] is True
+    assert "writeOnly" not in kinds[0]["properties"]["account"]
+    assert kinds[1]["required"] == ["connector", "smtp", "from"]
+    assert schema["$defs"]["Server"]["properties"]["tokens"]["writeOnly"] is True
+    assert "secret" not in json.dumps(schema)
+
+
+def test_every_reference_in_the_schema_leads_somewhere() -> None:
+    schema = Config.json_schema()
+    used = {part.split('"')[0] for part in json.dumps(schema).split('"#/$defs/')[1:]}
+    assert used
+    assert used <= set(schema["$defs"])
+
+
+def test_a_schema_without_connectors_admits_no_desk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handrail.plugins.connectors", dict)
+    assert Config.json_schema()["properties"]["desks"]["additionalProperties"] is False
