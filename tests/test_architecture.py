@@ -43,7 +43,9 @@ def test_core_imports_no_connector() -> None:
 
 
 def test_core_names_no_desk() -> None:
-    names = [member.name for member in MEMBERS if member.parent.name == "connectors" and member.name != "email"]
+    names = [
+        member.name for member in MEMBERS if member.parent.name == "connectors" and member.name != "email"
+    ]
     allowed = {"demo.py"}  # tells a newcomer which package to install
     found = [
         f"{path.relative_to(CORE)}: {name}"
@@ -71,8 +73,12 @@ def test_a_connector_imports_public_names_only(member: Path) -> None:
 
 
 def test_one_file_knows_requests() -> None:
-    knowing = {path.relative_to(CORE).as_posix() for path in SOURCES for module, _ in imports(path) if
-               module.partition(".")[0] in ("requests", "urllib3")}
+    knowing = {
+        path.relative_to(CORE).as_posix()
+        for path in SOURCES
+        for module, _ in imports(path)
+        if module.partition(".")[0] in ("requests", "urllib3")
+    }
 
     assert knowing == {"http.py"}
 

@@ -21,6 +21,7 @@ class Acme(Connector):
     name: ClassVar[str] = "acme"
     title: ClassVar[str] = "Acme Desk"
 
+    brand: str | None = setting("Brand of new tickets", default=None)
     account: str | None = setting("The 'x' of x.acme.example", default=None)
     token: str | None = secret("API token", default=None)
     password: str | None = secret("Password", default=None)
@@ -152,7 +153,7 @@ def test_files_that_cannot_be_read(write: Any, tmp_path: Path) -> None:
     [
         ('desc = "support"\n' + ONE, "FILE:1: desc: unknown key; did you mean 'desk'?"),
         (ONE + "pol = 3", "FILE:6: desks.support.pol: unknown key; did you mean 'poll'?"),
-        (ONE + "qqqq = 3", "FILE:6: desks.support.qqqq: unknown key; known are account, "),
+        (ONE + "qqqq = 3", "FILE:6: desks.support.qqqq: unknown key; known are account, brand, "),
         (ONE + "[server]\ntoken = []", "FILE:7: server.token: unknown key; did you mean 'tokens'?"),
         (
             ONE + "[sla.a]\nresolutions = {}",
@@ -263,7 +264,7 @@ def test_the_sample_loads_once_its_variables_are_set(write: Any) -> None:
     config = load(write(text), {"ACME_TOKEN": "a", "POST_SMTP": "b"})
     assert config.desk == "acme"
     assert config.desks == {
-        "acme": Acme(account="your account", token="a"),
+        "acme": Acme(account="your-account", token="a"),
         "post": Post(smtp="b", from_="AI desk <handoff@example.com>"),
     }
     for line in ("# Who sees it", '# visibility = "note"', '# poll = "1m"', "# tags = []", "# groups = {}"):
@@ -276,11 +277,11 @@ def test_the_sample_s_commented_settings_are_the_defaults(write: Any) -> None:
     opened = [
         line.removeprefix("# ") if "poll =" in line or "tags =" in line else line for line in text.split("\n")
     ]
-    assert load(write("\n".join(opened)), ENV).desks == {"acme": Acme(account="your account", token=SECRET)}
+    assert load(write("\n".join(opened)), ENV).desks == {"acme": Acme(account="your-account", token=SECRET)}
 
 
 def test_a_sample_without_connectors_says_what_to_install() -> None:
-    with pytest.raises(ConfigError, match="pip install handrail-zendesk"):
+    with pytest.raises(ConfigError, match="pip install handrail-NAME"):
         sample({})
 
 

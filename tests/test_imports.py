@@ -14,7 +14,10 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_importing_handrail_imports_nothing_heavy() -> None:
-    assert loaded_by("import handrail") & {"dbos", "sqlalchemy", "pydantic", "requests", "rich", "starlette"} == set()
+    assert (
+        loaded_by("import handrail") & {"dbos", "sqlalchemy", "pydantic", "requests", "rich", "starlette"}
+        == set()
+    )
 
 
 def test_no_public_name_imports_the_job_engine() -> None:

@@ -25,9 +25,12 @@ class ToLoopback(HTTPAdapter):
         self.url = url
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        parts = urlsplit(request.url)
+        meant = request.url
+        parts = urlsplit(meant)
         request.url = f"{self.url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-        return super().send(request, *args, **kwargs)
+        response = super().send(request, *args, **kwargs)
+        request.url = response.url = meant  # zenpy tells the kind of an answer by its address
+        return response
 
 
 def client(url: str) -> Zenpy:
@@ -53,22 +56,16 @@ def work(zendesk: Zenpy) -> dict[str, Any]:
     ticket.comment = Comment(html_body="<p>Done</p>", public=True)
     ticket.status = "pending"
     updated = zendesk.tickets.update(ticket)
+    comments = zendesk.tickets.comments(ticket=ticket.id)
+    properties = [ticket.subject, ticket.priority, ticket.external_id]
     return {
         "me": zendesk.users.me().role,
         "groups": sorted(groups),
         "id": made.ticket.id,
         "first_comment": made.audit.events[0]["body"],
-        "read": [
-            ticket.subject,
-            ticket.priority,
-            ticket.external_id,
-            ticket.group.name,
-            ticket.requester.name,
-        ],
+        "read": [*properties, ticket.group.name, ticket.requester.name],
         "updated": [updated.ticket.status, [event["type"] for event in updated.audit.events]],
-        "comments": [
-            [comment.body, comment.public] for comment in zendesk.tickets.comments(ticket=ticket.id)
-        ],
+        "comments": [[comment.body, comment.public] for comment in comments],
         "audits": len(list(zendesk.tickets.audits(ticket=ticket.id))),
         "by_external_id": [found.id for found in zendesk.tickets(external_id="h1")],
         "many": [found.id for found in zendesk.tickets(ids=[ticket.id])],

@@ -212,7 +212,7 @@ BROKEN_REQUESTS: dict[str, dict[str, Any]] = {
     "GET /ticket_fields": {"query": {"creator": "perhaps"}},
     "GET /custom_statuses": {"query": {"active": "perhaps"}},
     "GET /users/me": {"headers": {"accept": "text/html"}},
-    "GET /users/search": {"path": "/api/v2/users/searching/far"},
+    "GET /users/search": {"headers": {"authorization": ""}},
     "GET /users/{id}": {"path": "/api/v2/users/abc"},
     "GET /incremental/ticket_events": {"query": {}},
     "GET /incremental/tickets/cursor": {"query": {"start_time": "yesterday"}},

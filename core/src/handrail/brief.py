@@ -40,6 +40,7 @@ _MAX_LABEL = 80
 _MAX_ARGUMENT = 120
 _MAX_ARGUMENTS = 400
 _MAX_FAILURES = 3
+_MAX_LINK = 2000
 
 _LINK = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?")
 _EMAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
@@ -72,8 +73,10 @@ class Section:
     items: tuple[Item, ...] = ()
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.facts or self.quote or self.items)
+    def length(self) -> int:
+        """The characters in it; no dialect needs fewer."""
+        facts = sum(len(fact.label) + len(fact.value) for fact in self.facts)
+        return facts + len(self.quote) + sum(len(item.lead) + len(item.text) for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class Entry:
     speaker: str
     text: str
     at: datetime | None = None
+
+    @property
+    def length(self) -> int:
+        return len(self.speaker) + len(self.text)
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def compose(handoff: Handoff) -> Brief:
         Section("Details", tuple(_details(handoff))),
     )
     transcript = tuple(map(entry, handoff.conversation.spoken))
-    return Brief(tuple(s for s in sections if not s.is_empty), transcript, reference(handoff.marker))
+    return Brief(tuple(s for s in sections if s.length), transcript, reference(handoff.marker))
 
 
 def reference(marker: str) -> str:
@@ -131,9 +138,9 @@ def next_steps(handoff: Handoff) -> Iterable[str]:
     """The given next steps; without any, what follows from the reason and from what failed."""
     if handoff.next_steps:
         return handoff.next_steps
-    failed = [a for a in handoff.conversation.attempts if a.outcome == "failed"]
-    latest = {attempt.action: attempt for attempt in failed}
-    checks = [f"Check why {_named(attempt)} failed{_because(attempt)}" for attempt in latest.values()]
+    latest = {attempt.action: attempt for attempt in handoff.conversation.attempts}
+    failed = [attempt for attempt in latest.values() if attempt.outcome == "failed"]
+    checks = [f"Check why {_named(attempt)} failed{_because(attempt)}" for attempt in failed]
     return [_FIRST_STEP[handoff.reason], *checks[-_MAX_FAILURES:]]
 
 
@@ -147,7 +154,8 @@ def _because(attempt: Attempt) -> str:
 
 def _is_told(attempt: Attempt, summary: str | None) -> bool:
     """True for the hand-over itself where all it says stands in the summary already."""
-    return is_transfer(attempt) and all(value == summary for value in attempt.arguments.values())
+    given = list(attempt.arguments.values())
+    return is_transfer(attempt) and bool(given) and all(value == summary for value in given)
 
 
 def _glance(handoff: Handoff, summary: str | None) -> Iterator[Fact]:
@@ -212,7 +220,7 @@ def _details(handoff: Handoff) -> Iterator[Fact]:
     }
     yield from _facts(known)
     if conversation.url:
-        yield Fact("Conversation", conversation.url, _link(conversation.url))
+        yield Fact("Link", conversation.url, _link(conversation.url))
 
 
 def _is_ours(key: str) -> bool:
@@ -242,6 +250,6 @@ def _text(value: Any) -> str:
 
 def _link(text: str) -> str | None:
     """``text`` as an address to follow, where it is a plain web or e-mail address and nothing else."""
-    if _EMAIL.fullmatch(text):
-        return f"mailto:{text}"
-    return text if len(text) <= 2000 and _LINK.fullmatch(text) else None
+    if len(text) > _MAX_LINK:
+        return None
+    return f"mailto:{text}" if _EMAIL.fullmatch(text) else text if _LINK.fullmatch(text) else None

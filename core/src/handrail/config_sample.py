@@ -52,7 +52,7 @@ def sample(installed: Mapping[str, type[Connector]]) -> str:
     """
     if not installed:
         raise ConfigError(
-            "no connector is installed; install one first, such as `pip install handrail-zendesk`"
+            "no connector is installed; install that of your desk first: `pip install handrail-NAME`"
         )
     desks = chain.from_iterable(_desk(name, connector) for name, connector in installed.items())
     return _HEAD.replace("{desk}", next(iter(installed))) + "\n".join(desks) + "\n" + _TAIL
@@ -69,16 +69,31 @@ def _desk(name: str, connector: type[Connector]) -> Iterator[str]:
 
 
 def _filled(name: str, connector: type[Connector]) -> dict[str, Any]:
-    """The settings that the sample fills in: the fewest that the connector accepts."""
+    """The settings that the sample fills in: enough for the connector, the first of its alternatives."""
     fields = _own_first(connector)
     offered = {key: _offer(name, key, info) for key, info in fields.items()}
     needed = [key for key, info in fields.items() if info.is_required() or info.examples]
     optional = [key for key, info in fields.items() if key not in needed and info.default in (None, "")]
-    for more in chain.from_iterable(combinations(optional, count) for count in range(4)):
+    for more in _selections(optional):
         chosen = {key: offered[key] for key in fields if key in (*needed, *more)}
         if _accepts(connector, chosen):
-            return chosen
+            return _pruned(connector, chosen, more)
     return {key: offered[key] for key in needed}
+
+
+def _selections(optional: list[str]) -> Iterator[list[str]]:
+    """Up to three of ``optional``, those first that were declared first."""
+    places = range(len(optional))
+    for chosen in sorted(chain.from_iterable(combinations(places, count) for count in range(4))):
+        yield [optional[place] for place in chosen]
+
+
+def _pruned(connector: type[Connector], chosen: dict[str, Any], optional: list[str]) -> dict[str, Any]:
+    """``chosen`` without those of ``optional`` that the connector does not ask for."""
+    for key in optional:
+        less = {name: value for name, value in chosen.items() if name != key}
+        chosen = less if _accepts(connector, less) else chosen
+    return chosen
 
 
 def _accepts(connector: type[Connector], settings: Mapping[str, Any]) -> bool:
@@ -102,8 +117,10 @@ def _offer(name: str, key: str, info: FieldInfo) -> Any:
         return info.examples[0]
     if key == "url":
         return "https://desk.example.com"
+    if key == "email":
+        return "you@example.com"
     plain: dict[Any, Any] = {bool: False, int: 1, float: 1.0, timedelta: timedelta(minutes=1)}
-    return plain.get(info.annotation or str, f"your {key.replace('_', ' ')}")
+    return plain.get(info.annotation or str, f"your-{key.replace('_', '-')}")
 
 
 def _variable(name: str, key: str) -> str:

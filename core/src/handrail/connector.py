@@ -135,6 +135,8 @@ class Connector(BaseModel):
     """How long the desk remembers an idempotency key; None: for ever."""
     lag: ClassVar[timedelta] = timedelta(0)
     """How long the desk's search may not show what it already holds."""
+    sweep_after: ClassVar[timedelta | None] = None
+    """How long after an unsure create its twins are looked for; None: the desk makes none."""
     urgencies: ClassVar[Mapping[Urgency, str]] = {urgency: urgency.value for urgency in Urgency}
     named_groups: ClassVar[bool] = True
     """Groups have ids that are looked up by name, through ``names("groups")``."""
@@ -175,6 +177,15 @@ class Connector(BaseModel):
     def find(self, handoff: Handoff) -> Steps[Ticket | None]:
         """The ticket that an earlier try made, or None. Compares the marker of every row it reads."""
         raise NotImplementedError
+
+    def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
+        """End the twins of ``ticket`` that an unsure try left, and return their ids.
+
+        Runs ``sweep_after`` an unsure create succeeded, for desks without idempotency keys, whose search lags
+        or which may carry out a lost request late. Its requests are ``repeatable``.
+        """
+        return []
+        yield  # pragma: no cover - makes this a generator
 
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
         """Add later messages, and return the ticket as it is then, its ``ours`` naming our own comment."""

@@ -33,6 +33,10 @@ BACKOFF = tenacity.wait_random_exponential(multiplier=1, max=300)
 """Full jitter: the wait before try n is drawn between 0 and 2**(n-1) seconds, at most 300."""
 
 
+SWEEPS = 10
+"""So often a look for twins is tried again before it is left."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One operation under way, with the handoff as it stood when the attempt began."""
@@ -167,11 +171,42 @@ class Delivery:
             values = {"last_error": None, "trying_since": None, "ticket_id": ticket.id}
             handoffs.change(connection, row.id, **values)
             self.inbox.delivered(connection, work.handoff, ticket, new=ticket.id != row.ticket_id)
-            if work.operation.tries:  # an earlier try may have made it: people may have acted on it since
-                self.context.schedule(connection, f"read:{row.desk}", f"{row.desk}/{ticket.id}", row.n, 0)
+            if work.operation.tries:
+                self._follow_doubt(connection, work, ticket)
             following = self._take(connection, handoffs.get(connection, row.id), now)
         self.inbox.announce()
         return following
+
+    def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
+        """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""
+        desk, handoff = work.handoff.desk, work.handoff
+        self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket.id}", 0, 0)
+        after = self.context.connector(desk).sweep_after
+        if work.operation.kind == "create" and after is not None:
+            self.context.schedule(connection, f"sweep:{desk}", handoff.id, 0, after.total_seconds())
+
+    def sweep(self, id: str, n: int) -> None:
+        """The job: end the twins that an unsure create may have left."""
+        with self.context.store.read() as connection:
+            row = handoffs.get(connection, id)
+            ticket = self._ticket(connection, row)
+        if ticket is None:
+            return
+        handoff, connector = Handoff.model_validate_json(row.body), self.context.connector(row.desk)
+        try:
+            twins = self.context.driver(row.desk).run(lambda: connector.sweep(handoff, ticket))
+        except HandrailError as error:
+            return self._sweep_later(row, n, str(error))
+        with self.context.store.begin() as connection:
+            for twin in twins:
+                said = f"ticket {twin} on {row.desk} was a twin of {ticket.id} and is ended"
+                handoffs.note(connection, id, self.context.clock(), said)
+
+    def _sweep_later(self, row: Any, n: int, why: str) -> None:
+        with self.context.store.begin() as connection:
+            handoffs.note(connection, row.id, self.context.clock(), f"looking for twins failed: {why}")
+            if n < SWEEPS:
+                self.context.schedule(connection, f"sweep:{row.desk}", row.id, n + 1, 60.0 * 2**n)
 
     def _later(self, work: Work, why: str, after: float | None) -> Work | None:
         now = self.context.clock()

@@ -54,7 +54,9 @@ class _Story:
         self.step = 0
 
     def tell(self) -> bool:
-        self.console.rule(f"{self.rail.config.desks[self.name].title} (simulated, at {self.desk.url})", align="left")
+        self.console.rule(
+            f"{self.rail.config.desks[self.name].title} (simulated, at {self.desk.url})", align="left"
+        )
         handoffs = self._handed_off()
         first = handoffs[0]
         ticket = self.rail.show(first.id)["ticket"]
@@ -73,7 +75,9 @@ class _Story:
             if handoffs:  # from the second on, the network misbehaves
                 self.desk.fault("reset", when="after")
                 self._say("the desk makes the ticket, but the connection breaks before the answer:")
-            handoff = self.rail.hand_off(mine, desk=self.name, urgency=Urgency.HIGH, reason="customer_request")
+            handoff = self.rail.hand_off(
+                mine, desk=self.name, urgency=Urgency.HIGH, reason="customer_request"
+            )
             self.rail.wait(handoff.id, PATIENCE_SECONDS)
             shown = self.rail.show(handoff.id)
             tries = f"{shown['attempts']} attempt{'s' if shown['attempts'] > 1 else ''}"
@@ -87,11 +91,15 @@ class _Story:
         self._say("what the human sees first:")
         for line in lines[:14]:
             self.console.print(f"      | {line}", markup=False)
-        self.console.print(f"      | ... and {max(0, len(lines) - 14)} more lines, the whole conversation among them")
+        self.console.print(
+            f"      | ... and {max(0, len(lines) - 14)} more lines, the whole conversation among them"
+        )
 
     def _a_later_message(self, handoff: Handoff) -> None:
         holder = self.rail.holder(handoff.conversation.id)
-        self._say(f"who answers the customer now: {holder}; the customer writes again, it goes to the same ticket")
+        self._say(
+            f"who answers the customer now: {holder}; the customer writes again, it goes to the same ticket"
+        )
         self.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="Any news?"))
         _until(lambda: not self.rail.show(handoff.id)["to_send"])
 
@@ -103,7 +111,7 @@ class _Story:
         _until(lambda: self.rail.show(handoff.id)["state"] == State.SOLVED)
         self.rail.sync(self.name)
         for update in self.rail.show(handoff.id)["updates"]:
-            detail = update["text"] or update["status"] or ""
+            detail = update["text"] or update["status"] or update["assignee"] or update["group"] or ""
             self.console.print(f"      <- {update['kind']}: {detail}", markup=False)
         self._say(f"who answers the customer now: {self.rail.holder(handoff.conversation.id)}")
 
@@ -137,7 +145,9 @@ def _served(rail: Handrail, desks: dict[str, Any]) -> Iterator[None]:
 
     from handrail.server import app
 
-    server = uvicorn.Server(uvicorn.Config(app(rail), port=0, lifespan="off", log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app(rail), port=0, lifespan="off", log_config=None, access_log=False)
+    )
     thread = threading.Thread(target=server.run, name="demo-server")
     thread.start()
     try:

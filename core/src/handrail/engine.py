@@ -119,7 +119,11 @@ class Worker:
                 "log_level": "ERROR",
             }
         )
-        DBOS.workflow(name=WORKFLOW)(self._job)
+
+        @DBOS.workflow(name=WORKFLOW)
+        def job(step: str, id: str, n: int) -> None:
+            self._job(step, id, n)
+
         DBOS.listen_queues(list(self.queues))
         DBOS.launch()
         for name, slots in self.queues.items():

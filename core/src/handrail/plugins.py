@@ -88,7 +88,13 @@ def plugins() -> pluggy.PluginManager:
             manager.register(entry.load(), name=entry.name)
         except Exception as error:
             # One broken plugin must not take the others down; whoever needs it is told that it is missing.
-            log.error("plugin %s (%s) cannot be loaded: %s: %s", entry.name, entry.value, type(error).__name__, error)
+            log.error(
+                "plugin %s (%s) cannot be loaded: %s: %s",
+                entry.name,
+                entry.value,
+                type(error).__name__,
+                error,
+            )
     return manager
 
 

@@ -237,8 +237,10 @@ class Handrail:
             self.roads.settle(id, n)
         elif step == "poll":
             self.roads.poll_step(id, n)
+        elif step == "sweep":
+            self.delivery.sweep(id, n)
         elif step == "read":
-            self.roads.read_step(id)
+            self.roads.read_step(id, n)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 

@@ -12,16 +12,19 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from handrail.brief import Brief, Entry, Fact, Item, Section, entry, reference, written
 from handrail.model import File, Message
-from handrail.shorten import LEVELS, Gap, shorter_section, shorter_text
+from handrail.shorten import LEVELS, Gap, shorter_section
+from handrail.text import shorter
 
 FILE_NAME = "conversation.txt"
 _IN_FILE = f"the whole is in the attached {FILE_NAME}"
 _NOT_TAKEN = "the desk takes no longer text"
+_BELOW = "the whole is in the conversation below"
 _SMALLEST_LIMIT = 4000
+_MAX_QUOTE = 5000
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,13 @@ class Dialect(Protocol):
 class Writer(ABC):
     """A dialect by its parts. Each part is a text of its own; ``join`` puts them together.
 
-    ``limit`` is the most that the desk takes, in the unit of ``size`` (UTF-8 bytes unless overridden), at
-    least 4,000; None: no limit. ``gap`` is what ``join`` adds for each part, at most.
+    ``limit`` is the most that the desk takes, at least 4,000, in the unit of ``size`` (UTF-8 bytes
+    unless overridden; a character is one unit or more); None: no limit. ``gap`` is what ``join`` adds for
+    each part, at most.
     """
 
     limit: int | None = None
-    gap = 1
+    gap: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < _SMALLEST_LIMIT:
@@ -92,21 +96,23 @@ class Writer(ABC):
         return len(text.encode("utf-8", "surrogatepass"))
 
     def render(self, brief: Brief) -> Body:
-        head = list(self._head(brief.sections))
         title, last = self.heading("Conversation"), self.reference(brief.reference)
-        if self._fits(whole := [*head, title, *map(self.entry, brief.transcript), last]):
-            return Body(self.join(whole))
+        if self._may_fit(*brief.sections, *brief.transcript):
+            whole = [*self._head(brief.sections), title, *map(self.entry, brief.transcript), last]
+            if self._fits(whole):
+                return Body(self.join(whole))
         budget = self._room() - self._cost([title, last])
-        head = self._shorter_head(brief, head, budget * 3 // 4)
+        head = self._shorter_head(brief.sections, budget * 3 // 4)
         said = self._shorter_transcript(brief.transcript, budget - self._cost(head), _IN_FILE)
         return Body(self.join([*head, title, *said, last]), (whole_text(brief),))
 
     def messages(self, messages: Sequence[Message], marker: str) -> str:
         said, last = [entry(message) for message in messages], self.reference(reference(marker))
-        whole = [*map(self.entry, said), last]
-        if not self._fits(whole):
-            whole = [*self._shorter_transcript(said, self._room() - self._cost([last]), _NOT_TAKEN), last]
-        return self.join(whole)
+        if self._may_fit(*said) and self._fits(whole := [*map(self.entry, said), last]):
+            return self.join(whole)
+        return self.join(
+            [*self._shorter_transcript(said, self._room() - self._cost([last]), _NOT_TAKEN), last]
+        )
 
     def _head(self, sections: Iterable[Section]) -> Iterator[str]:
         for section in sections:
@@ -114,7 +120,7 @@ class Writer(ABC):
             if section.facts:
                 yield self.facts(section.facts)
             if section.quote:
-                yield self.quote(section.quote)
+                yield self.quote(shorter(section.quote, _MAX_QUOTE, _BELOW))
             if section.items:
                 yield self.items(section.items)
 
@@ -125,16 +131,20 @@ class Writer(ABC):
     def _cost(self, parts: Iterable[str]) -> int:
         return sum(self.size(part) + self.gap for part in parts)
 
+    def _may_fit(self, *parts: Section | Entry) -> bool:
+        """False where it is clear, before anything is written, that this is too long."""
+        return self.limit is None or sum(part.length for part in parts) <= self.limit
+
     def _fits(self, parts: list[str]) -> bool:
         return self.limit is None or self._cost(parts) <= self._room()
 
-    def _shorter_head(self, brief: Brief, head: list[str], budget: int) -> list[str]:
+    def _shorter_head(self, sections: Sequence[Section], budget: int) -> list[str]:
         """The head within ``budget``: its parts are shortened more and more, the least that is enough."""
-        if self._cost(head) <= budget:
+        if self._may_fit(*sections) and self._cost(head := list(self._head(sections))) <= budget:
             return head
         note = self.note(f"Parts of this brief were shortened; {_IN_FILE}.")
         for level in LEVELS:
-            head = [note, *self._head(shorter_section(section, level) for section in brief.sections)]
+            head = [note, *self._head(shorter_section(section, level) for section in sections)]
             if self._cost(head) <= budget:
                 return head
         return list(self._as_many_as_fit(head, budget))
@@ -150,33 +160,35 @@ class Writer(ABC):
         """The beginning and, three times as much, the end; between them how much was left out."""
         gap = Gap(entries, where)
         budget -= self._cost([self.note(gap.largest)])
-        most = budget // min(4, max(1, len(entries)))
-        first = self._whole_ones(entries, budget // 4, most, where)
+        most = budget if len(entries) == 1 else budget // 4
+        first = self._whole_ones(entries, most, most, where)
         rest = entries[len(first) :]
         last = self._whole_ones(rest[::-1], budget - self._cost(first), most, where)[::-1]
         left_out = gap.between(len(first), len(entries) - len(last))
         return [*first, *([self.note(left_out)] if left_out else []), *last]
 
     def _whole_ones(self, entries: Sequence[Entry], budget: int, most: int, where: str) -> list[str]:
-        """Entries from the first on while they fit, none of them longer than ``most``."""
+        """Entries from the first on while they fit; the first and any that is over ``most`` are shortened."""
         parts: list[str] = []
         for said in entries:
-            part = self._short_entry(said, min(most, budget), where)
+            part = self._short_entry(said, min(most, budget), where, not parts or len(said.text) > most)
             if part is None:
                 break
             budget -= self._cost([part])
             parts.append(part)
         return parts
 
-    def _short_entry(self, said: Entry, budget: int, where: str) -> str | None:
-        """The entry within ``budget``, its middle left out where it must be; None if there is no room."""
+    def _short_entry(self, said: Entry, budget: int, where: str, may_shorten: bool) -> str | None:
+        """The entry within ``budget``, its middle left out where it must and may be; None without room."""
         if len(said.text) <= budget:
             part = self.entry(said)
             if self._cost([part]) <= budget:
                 return part
+        if not may_shorten:
+            return None
 
         def shortened(kept: int) -> str:
-            return self.entry(Entry(said.speaker, shorter_text(said.text, kept, where), said.at))
+            return self.entry(Entry(said.speaker, shorter(said.text, kept, where), said.at))
 
         return _longest(shortened, min(len(said.text) - 1, budget), lambda part: self._cost([part]) <= budget)
 
@@ -211,8 +223,7 @@ class Html(Writer):
     """HTML, built from elements with everything escaped. ``limit`` counts UTF-8 bytes.
 
     ``placeholders``: the desk would evaluate ``{{...}}`` and ``{%...%}``; they are put into ``<code>``, with
-    the visible text unchanged. See
-    https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
+    the visible text unchanged.
     """
 
     placeholders: bool = False

@@ -170,8 +170,19 @@ class Roads:
         self.inbox.announce()
         return taken.count(Taken.STORED), complete
 
-    def read_step(self, desk_and_ticket: str) -> None:
+    def read_step(self, desk_and_ticket: str, n: int) -> None:
         """The job: read one ticket, for what happened on it before we knew that it was ours."""
         desk, _, ticket_id = desk_and_ticket.partition("/")
-        if self.context.connector(desk).can & (Can.POLL | Can.WEBHOOK):
+        if not self.context.connector(desk).can & (Can.POLL | Can.WEBHOOK):
+            return
+        try:
             self._take_page(desk, self._page_of(desk, ticket_id), keep_cursor=True)
+        except HandrailError as error:
+            log.warning("reading ticket %s of %s: %s", ticket_id, desk, error)
+            if n < _RETRIES:
+                self.schedule_read(desk, ticket_id, n + 1)
+
+    def schedule_read(self, desk: str, ticket_id: str, n: int) -> None:
+        with self.context.store.begin() as connection:
+            delay = _SOON * min(n, 12)
+            self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", n, delay)

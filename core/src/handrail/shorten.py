@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from handrail.brief import Entry, Fact, Item, Section
+from handrail.text import shorter
 
 
 @dataclass(frozen=True)
@@ -18,29 +18,7 @@ class Level:
     entries: int
 
 
-LEVELS = (Level(8000, 200), Level(2000, 60), Level(600, 25), Level(200, 12), Level(60, 6), Level(40, 3))
-
-_JOINERS = "\u200d\ufe0f"
-
-
-def shorter_text(text: str, kept: int, where: str = "") -> str:
-    """The beginning and the end of ``text``, ``kept`` characters together, and a line about the rest."""
-    if len(text) <= kept:
-        return text
-    head = _boundary(text, kept // 2)
-    tail = _boundary(text, len(text) - kept // 2)
-    left_out = f"[… {tail - head:,} characters left out here{where and '; '}{where} …]"
-    return f"{text[:head]}\n{left_out}\n{text[tail:]}"
-
-
-def _boundary(text: str, index: int) -> int:
-    """``index``, or a little before it where a character with its marks would be torn apart."""
-    for earlier in range(index, max(0, index - 16), -1):
-        if not (
-            text[earlier] in _JOINERS or text[earlier - 1] == "\u200d" or unicodedata.combining(text[earlier])
-        ):
-            return earlier
-    return index
+LEVELS = (Level(4000, 200), Level(2000, 60), Level(600, 25), Level(200, 12), Level(60, 6), Level(40, 3))
 
 
 def shorter_section(section: Section, level: Level) -> Section:
@@ -48,20 +26,16 @@ def shorter_section(section: Section, level: Level) -> Section:
     return replace(
         section,
         facts=_shorter_facts(section.facts, level),
-        quote=shorter_text(section.quote, level.characters),
+        quote=shorter(section.quote, level.characters),
         items=_shorter_items(section.items, level),
     )
 
 
 def _shorter_facts(facts: Sequence[Fact], level: Level) -> tuple[Fact, ...]:
     most = max(level.entries, 10)  # why, how urgent and for whom always stay
-    kept = tuple(replace(fact, value=_one_value(fact.value, level)) for fact in facts[:most])
+    kept = tuple(replace(fact, value=shorter(fact.value, level.characters)) for fact in facts[:most])
     more = len(facts) - len(kept)
     return (*kept, Fact("Left out here", f"{more:,} more")) if more else kept
-
-
-def _one_value(text: str, level: Level) -> str:
-    return shorter_text(text, level.characters)
 
 
 def _shorter_items(items: Sequence[Item], level: Level) -> tuple[Item, ...]:
@@ -70,10 +44,10 @@ def _shorter_items(items: Sequence[Item], level: Level) -> tuple[Item, ...]:
     if len(items) <= level.entries:
         first, last = len(items), 0
     kept = [*items[:first], *items[len(items) - last :]]
-    shorter = [replace(item, text=shorter_text(item.text, level.characters)) for item in kept]
+    short = [replace(item, text=shorter(item.text, level.characters)) for item in kept]
     more = len(items) - len(kept)
     gap = [Item(f"[… {more:,} more left out here …]")] if more else []
-    return (*shorter[:first], *gap, *shorter[first:])
+    return (*short[:first], *gap, *short[first:])
 
 
 class Gap:
@@ -93,4 +67,5 @@ class Gap:
         return self._said(end - start, self._before[end] - self._before[start]) if end > start else ""
 
     def _said(self, count: int, characters: int) -> str:
-        return f"{count:,} messages ({characters:,} characters) left out here; {self._where}"
+        messages = "message" if count == 1 else "messages"
+        return f"{count:,} {messages} ({characters:,} characters) left out here; {self._where}."

@@ -13,6 +13,7 @@ _HARMFUL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
 )
 _NEWLINES = re.compile("\r\n?|\u2028|\u2029")
+_JOINERS = "\u200d\ufe0f"
 _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]+')
 
 
@@ -34,3 +35,23 @@ def file_name(name: str, limit: int = 120) -> str:
         stem, dot, suffix = safe.rpartition(".")
         safe = f"{stem[: limit - 1 - len(suffix)]}.{suffix}" if dot and len(suffix) < 16 else safe[:limit]
     return safe or "file"
+
+
+def shorter(text: str, kept: int, where: str = "") -> str:
+    """The beginning and the end of ``text``, ``kept`` characters together, and a line about the rest."""
+    if len(text) <= kept:
+        return text
+    head = _boundary(text, kept // 2)
+    tail = _boundary(text, len(text) - kept // 2)
+    left_out = f"[… {tail - head:,} characters left out here{where and '; '}{where} …]"
+    return f"{text[:head]}\n{left_out}\n{text[tail:]}"
+
+
+def _boundary(text: str, index: int) -> int:
+    """``index``, or a little before it where a character with its marks would be torn apart."""
+    near = range(index, max(0, index - 16), -1)
+    return next((n for n in near if not _belongs(text[n], text[n - 1])), index)
+
+
+def _belongs(character: str, before: str) -> bool:
+    return character in _JOINERS or before == "\u200d" or unicodedata.combining(character) > 0

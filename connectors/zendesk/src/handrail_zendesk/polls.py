@@ -117,9 +117,9 @@ def exported(base_url: str, start: int, tickets: Sequence[Ticket]) -> Steps[Page
 
 
 def _children(event: Row, ticket: Ticket) -> Iterator[Update]:
-    at = time(event.get("created_at") or event.get("timestamp"))
-    for child in event.get("child_events") or []:
-        seen = Seen(ticket.id, at, at, child)
+    moment = event.get("created_at") or event.get("timestamp")
+    for child in (moment and event.get("child_events")) or []:
+        seen = Seen(ticket.id, time(moment), time(moment), child)
         if child.get("event_type") == "Comment" and _readable(child):
             staff = number(child.get("author_id")) != number(ticket.raw.get("requester_id"))
             yield seen.comment(child.get("id"), child.get("body"), child["public"], staff, None)

@@ -129,7 +129,7 @@ def _print_connectors(known: dict[str, type[Connector]], as_json: bool) -> None:
     elif rows:
         table(("CONNECTOR", "DESK", "CAN"), ([r["name"], r["title"], ", ".join(r["can"])] for r in rows))
     else:
-        typer.echo("No connector is installed; install one, such as `pip install handrail-zendesk`")
+        typer.echo("No connector is installed; install that of your desk: `pip install handrail-NAME`")
 
 
 def _print_settings(connector: type[Connector], as_json: bool) -> None:

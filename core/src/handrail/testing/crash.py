@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -112,6 +113,8 @@ class Mortals:
 
 
 def main() -> None:
+    for module in ("dbos", "alembic.command", "handrail.rail", "handrail.brief"):
+        import_module(module)  # once, for all children
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

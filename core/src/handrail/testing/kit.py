@@ -25,7 +25,7 @@ from handrail.http import Http
 from handrail.journal import Journal
 from handrail.model import Handoff, Message, Role, State, Status, UpdateKind, Urgency
 from handrail.signature import Hook
-from handrail.steps import Request
+from handrail.steps import Reply, Request, Step, Steps
 from handrail.testing.clock import Clock
 from handrail.testing.crash import LATER, Mortals, story
 from handrail.testing.desk import SimulatedDesk
@@ -142,7 +142,9 @@ class ConnectorTests:
         when = "before" if details.get("status") == 429 else draw.choice(["before", "after"])
         world.desk.fault(kind, when=when, times=draw.choice([1, 1, 3]), skip=draw.randint(0, 2), **details)
 
-    def test_a_process_killed_at_any_step_leaves_one_ticket(self, simulated: SimulatedDesk, clock: Clock) -> None:
+    def test_a_process_killed_at_any_step_leaves_one_ticket(
+        self, simulated: SimulatedDesk, clock: Clock
+    ) -> None:
         settings = {"timeout": "5s", **self.settings}
         known = {key: value for key, value in simulated.settings().items() if key != "connector"}
         step, fate = 0, "killed"
@@ -158,7 +160,9 @@ class ConnectorTests:
                     assert world.rail.list()[0]["state"] == State.WITH_HUMANS, f"killed at step {step}"
                 assert len(simulated.tickets) == tickets + 1, f"killed at step {step}"
                 text = "\n".join(comment.body for comment in simulated.tickets[-1].comments)
-                assert text.count(LATER) == 1 or not self.connector.can & (Can.REPLY | Can.NOTE), f"step {step}"
+                assert text.count(LATER) == 1 or not self.connector.can & (Can.REPLY | Can.NOTE), (
+                    f"step {step}"
+                )
         assert fate == "done"
         assert step > 10
 
@@ -184,9 +188,9 @@ class ConnectorTests:
         before = len(world.desk.seen(create))
         world.hand_off(a_conversation("limited"))
 
-        world.run(within=85)
+        world.let_pass(85)
         assert len(world.desk.seen(create)) == before + 1
-        world.run(within=15)
+        world.let_pass(15)
 
         assert len(world.desk.seen(create)) == before + 2
         assert len(world.desk.tickets) == 2
@@ -222,16 +226,21 @@ class ConnectorTests:
 
     def test_every_request_with_an_effect_is_made_safe(self, world: World) -> None:
         """``Request`` itself refuses anything else; what is left to see is that ``create`` sends one."""
-        effects = [step for step in self._steps_of_create(world) if step.has_effect]
+        steps = [step for step, _ in self._steps_of_create(world)]
+        effects = [step for step in steps if isinstance(step, Request) and step.has_effect]
 
         assert effects
         assert all(step.key or step.unless is not None or step.repeatable for step in effects)
 
     def test_create_is_deterministic(self, world: World) -> None:
-        first, second = (
-            [prepare(world.connector, step) for step in self._steps_of_create(world)] for _ in "ab"
-        )
+        recorded = self._steps_of_create(world)
+        again = world.connector.create(self._determined(world))
+        asked = [next(again), *(again.send(reply) for _, reply in recorded[:-1])]
+        again.close()
 
+        first, second = (
+            [_bytes(world.connector, step) for step in steps] for steps in ([s for s, _ in recorded], asked)
+        )
         assert first == second
 
     def test_a_warm_handoff_takes_few_requests(self, world: World) -> None:
@@ -357,19 +366,23 @@ class ConnectorTests:
 
     # Helpers.
 
-    def _steps_of_create(self, world: World) -> list[Request]:
-        """What ``create`` yields for one and the same handoff, answered by the simulated desk."""
-        handoff = world.rail.hand_off(a_conversation("determined", id="c-determined"), files=self._files())
-        seen: list[Request] = []
+    def _determined(self, world: World) -> Handoff:
+        return world.rail.hand_off(a_conversation("determined", id="c-determined"), files=self._files())
+
+    def _steps_of_create(self, world: World) -> list[tuple[Step, Reply]]:
+        """What ``create`` yields for one handoff, each with what the simulated desk answered."""
+        seen: list[tuple[Step, Reply]] = []
+        handoff = self._determined(world)
         driver = Driver(world.connector, Http(world.connector.base_url, timeout=2), world.clock)
 
-        def watched() -> Any:
+        def watched() -> Steps[Any]:
             steps = world.connector.create(handoff)
             step = next(steps)
             try:
                 while True:
-                    seen.extend([step] if isinstance(step, Request) else [])
-                    step = steps.send((yield step))
+                    reply = yield step
+                    seen.append((step, reply))
+                    step = steps.send(reply)
             except StopIteration as done:
                 return done.value
 
@@ -414,6 +427,10 @@ class ConnectorTests:
         handoff = world.deliver()
         world.desk.human_replies(world.show(handoff)["ticket"]["id"], "to be sent once more")
         return world.webhooks[-1]
+
+
+def _bytes(connector: Connector, step: Step) -> object:
+    return prepare(connector, step) if isinstance(step, Request) else step
 
 
 def _is_public(name: str) -> bool:

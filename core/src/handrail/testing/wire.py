@@ -143,9 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "reset":
                 self._reset()
             case "half":
-                self.connection.sendall(
-                    head + content[: len(content) // 2] if content else head[: len(head) // 2]
-                )
+                self.connection.sendall(_first_half(head, content))
                 raise Cut
         self.connection.sendall(head + content)
 
@@ -164,8 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _first_half(head: bytes, content: bytes) -> bytes:
-    """The head and half of the content; of a reply without content half of the head."""
-    return head + content[: len(content) // 2] if content else head[: len(head) // 2]
+    """The head and half of the content; of a reply without content half of the status line."""
+    return head + content[: len(content) // 2] if content else head[: head.index(b"\r\n") // 2]
 
 
 def _bytes_of(reply: Reply, date: str) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -107,21 +107,31 @@ class World:
     def run(self, within: float = 0.0) -> int:
         """Run the jobs that are due within so many seconds, moving the clock; returns how many ran."""
         until, ran = self.clock() + timedelta(seconds=within), 0
-        while (job := self._take(until)) is not None:
+        while (job := self._next(until)) is not None:
             self.rail.run_step(job.step.partition(":")[0], job.id, job.n)
+            self._done(job)
             ran += 1
         return ran
 
-    def _take(self, until: Any) -> Any:
-        with self.rail.context.store.begin() as connection:
+    def let_pass(self, seconds: float) -> None:
+        """Run what is due within so many seconds; the clock then stands at their end."""
+        until = self.clock() + timedelta(seconds=seconds)
+        self.run(within=seconds)
+        self.clock.set(until)
+
+    def _next(self, until: datetime) -> Any:
+        with self.rail.context.store.read() as connection:
             query = _jobs.select().where(_jobs.c.due_at <= until).order_by(_jobs.c.due_at, _jobs.c.step)
             job = connection.execute(query.limit(1)).first()
-            if job is not None:
-                same = (_jobs.c.step == job.step, _jobs.c.id == job.id, _jobs.c.n == job.n)
-                connection.execute(_jobs.delete().where(*same))
         if job is not None and job.due_at > self.clock():
             self.clock.set(job.due_at)
         return job
+
+    def _done(self, job: Any) -> None:
+        """Only now: a job whose process dies is run again, as an engine does."""
+        same = (_jobs.c.step == job.step, _jobs.c.id == job.id, _jobs.c.n == job.n)
+        with self.rail.context.store.begin() as connection:
+            connection.execute(_jobs.delete().where(*same))
 
     def recover(self) -> None:
         """What a worker does at its start: take up what a dead process left."""
