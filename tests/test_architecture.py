@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import handrail
 import handrail.testing
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "src" / "handrail"

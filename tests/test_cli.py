@@ -18,6 +18,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar, get_args
 
 import pytest
+from pluggy import PluginManager
+from typer.testing import CliRunner, Result
+
 from handrail import (
     Can,
     ConfigError,
@@ -38,8 +41,6 @@ from handrail import (
 )
 from handrail.cli import app, common
 from handrail.plugins import Hooks, hookimpl
-from pluggy import PluginManager
-from typer.testing import CliRunner, Result
 
 
 class Acme(Connector):

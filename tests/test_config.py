@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import model_validator
+
 from handrail import ConfigError, Connector, secret, setting
 from handrail.config import Config, load, sample
-from pydantic import model_validator
 
 SECRET = "s3cr3t-value"
 

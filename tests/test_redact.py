@@ -1,14 +1,15 @@
-"""Card numbers and credentials are masked; what only looks like them stays; hostile text costs linear time."""
+"""Card numbers and credentials are masked, what only looks like them stays, in linear time."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from handrail.model import Attempt, Conversation, Customer, Message
-from handrail.redact import mask, redact
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handrail.model import Attempt, Conversation, Customer, Message
+from handrail.redact import mask, redact
 
 REMOVED = "[credential removed]"
 
@@ -26,9 +27,9 @@ def luhn(digits: str) -> str:
         ("my card 4111 1111 1111 1111, thanks", "my card [card ending 1111], thanks"),
         ("5500-0000-0000-0004.", "[card ending 0004]."),
         ("amex 3782 822463 10005", "amex [card ending 0005]"),
-        ("4111 1111 1111 1111", "[card ending 1111]"),
+        ("4111\u00a01111\u20111111\u20101111", "[card ending 1111]"),
         ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[card ending 1111]"),
-        ("4111111111111111", "[card ending 1111]"),
+        ("\uff14111111111111111", "[card ending 1111]"),
         ("order 17 4111 1111 1111 1111 5", "order 17 [card ending 1111] 5"),
         ("4111111111111111,5500000000000004", "[card ending 1111],[card ending 0004]"),
         ("card_4111111111111111", "card_[card ending 1111]"),
@@ -153,10 +154,31 @@ def test_masking_twice_changes_nothing_more(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["1", "1 ", "4111 ", "4111-", "password: ", "password:", "password is ", "://a:", "://a:b@", "eyJ", "sk-",
-     "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "authorization: bearer ", "bearer ", 'secret:"', "token=", "cvv ",
-     "{{", "a", "\n", "mot de passe "],
-)  # fmt: skip
+    [
+        "1",
+        "1 ",
+        "4111 ",
+        "4111-",
+        "password: ",
+        "password:",
+        "password is ",
+        "://a:",
+        "://a:b@",
+        "eyJ",
+        "sk-",
+        "eyJaaaaaaaa.",
+        "-----BEGIN PRIVATE KEY-----",
+        "authorization: bearer ",
+        "bearer ",
+        'secret:"',
+        "token=",
+        "cvv ",
+        "{{",
+        "a",
+        "\n",
+        "mot de passe ",
+    ],
+)
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     short, long = (piece * (size // len(piece)) for size in (50_000, 400_000))
     began = time.perf_counter()

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 import uvicorn
+
 from handrail import ConfigError, Conflict, DeskError, InputError, NotFound, SignatureError, Unsupported
 from handrail import server as serving
 from handrail.server import MAX_WEBHOOK_BYTES, app

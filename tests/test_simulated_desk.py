@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from handrail.steps import Reply
 from handrail.testing.clock import START, Clock
 from handrail.testing.desk import Refusal, SimulatedDesk, SimulatedTicket, action, answer, route
@@ -126,6 +127,13 @@ def test_a_mistake_in_a_route_is_a_500_and_is_kept(desk: Cases, session: request
 def test_a_body_without_a_length_is_refused(desk: Cases, session: requests.Session) -> None:
     reply = session.post(f"{desk.url}/v1/cases", data=iter([b"{}"]), timeout=10)
     assert (reply.status_code, desk.requests) == (411, [])
+
+
+def test_a_length_that_is_no_number_ends_the_connection_and_is_kept(desk: Cases) -> None:
+    with socket.create_connection(("127.0.0.1", int(desk.url.rpartition(":")[2])), timeout=10) as raw:
+        raw.sendall(b"GET /v1/cases/1 HTTP/1.1\r\nContent-Length: many\r\n\r\n")
+        assert raw.recv(4096) == b""
+    assert [type(error) for error in desk.errors] == [ValueError]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -341,6 +349,13 @@ def test_a_driver_controls_the_desk_over_http(desk: Cases, session: requests.Ses
     assert session.post(f"{control}/webhook", json={}).json() == {"webhook": None}
     assert session.post(f"{control}/release").json() == {}
     assert len(desk.requests) == 2
+
+
+def test_the_bytes_of_files_are_base64_in_the_state(desk: Cases, session: requests.Session) -> None:
+    desk.state = lambda: {"file": b"abc"}  # type: ignore[method-assign]
+    assert session.get(f"{desk.url}/_simulated/state").json() == {"file": "YWJj"}
+    desk.state = lambda: {"file": object()}  # type: ignore[method-assign]
+    assert session.get(f"{desk.url}/_simulated/state").json()["error"].startswith("TypeError")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from handrail.testing.clock import Clock
 from handrail_zendesk.simulated import SimulatedZendesk
 

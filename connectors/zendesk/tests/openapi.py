@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from handrail.steps import Reply
-from handrail.testing.wire import Seen
 from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
+
+from handrail.steps import Reply
+from handrail.testing.wire import Seen
 
 HOST = "https://example.zendesk.com"
 EVENTS = ("GET", "/api/v2/incremental/ticket_events")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from handrail.testing.clock import Clock
 from handrail_zendesk.simulated import GROUPS, SimulatedZendesk
 

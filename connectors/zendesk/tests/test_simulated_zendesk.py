@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +17,13 @@ from typing import Any
 import openapi_core.exceptions
 import pytest
 import requests
+from urllib3.util import SKIP_HEADER
+
 from handrail.steps import Reply
 from handrail.testing.clock import Clock
 from handrail.testing.wire import Seen
 from handrail_zendesk.simulated import DELETED_GROUPS, FIELDS, GROUPS, SimulatedZendesk
 from handrail_zendesk.simulated.hooks import signature
-from urllib3.util import SKIP_HEADER
 
 Call = Callable[..., requests.Response]
 Exchange = tuple[Seen, Reply]
@@ -269,6 +272,7 @@ def test_an_unknown_client_gets_no_token(call: Call) -> None:
         ("bot@example.com/token", "simulated-api-token", 200),
         ("bot@example.com/token", "wrong", 401),
         ("bot@example.com", "simulated-api-token", 401),
+        ("b\xf6t@example.com/token", "simulated-api-token", 401),
     ],
 )
 def test_an_api_token_goes_with_the_address(
@@ -370,6 +374,58 @@ def test_a_deleted_group_is_listed_first_and_cannot_be_used(call: Call) -> None:
     assert len(call("GET", "/groups", params={"exclude_deleted": "true"}).json()["groups"]) == len(groups) - 1
 
 
+def test_a_request_that_makes_no_sense_is_refused(desk: SimulatedZendesk, call: Call) -> None:
+    json_type = {"Content-Type": "application/json"}
+    assert call("POST", "/tickets", data=b"{", headers=json_type).status_code == 422
+    assert call("POST", "/tickets", data=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
+    assert call("POST", "/tickets", json={"subject": "outside"}).status_code == 400
+    sent = {"ticket": {"comment": NOTE}}
+    assert call("POST", "/tickets", json=sent, headers={"Idempotency-Key": "k" * 256}).status_code == 400
+    for path in ("/nothing", "/users/1", "/tickets/1", "/tickets/one"):
+        assert call("GET", path).status_code == 404
+    too_many = ",".join(str(number) for number in range(101))
+    assert call("GET", "/tickets/show_many", params={"ids": too_many}).status_code == 400
+    assert call("GET", "/groups", params={"page[size]": 1, "page[after]": "no cursor"}).status_code == 400
+    assert call("GET", "/incremental/tickets/cursor").status_code == 400
+    grant = {"grant_type": "password", "client_id": "handrail", "client_secret": "simulated-secret"}
+    assert call("POST", "/oauth/tokens", json=grant).json()["error"] == "unsupported_grant_type"
+    assert desk.tickets == []
+
+
+def test_who_wrote_the_first_comment_can_be_said(desk: SimulatedZendesk, call: Call) -> None:
+    ann = made(call)["requester_id"]
+    bot = call("GET", "/users/me").json()["user"]["id"]
+    made(call, requester={}, requester_id=ann, comment={"body": "from Ann"})
+    made(call, submitter_id=bot, comment={"body": "for Ann"})
+    made(call, comment={"body": "as Ann", "author_id": ann, "public": False})
+    made(call, requester=None, comment={"body": "mine"})
+    authors = [(ticket.comments[0].author, ticket.requester) for ticket in desk.tickets[1:]]
+    assert authors == [
+        ("Ann Lee", "Ann Lee"),
+        ("AI desk", "Ann Lee"),
+        ("Ann Lee", "Ann Lee"),
+        ("AI desk", "AI desk"),
+    ]
+    for requester in ({"requester_id": 1}, {"requester": {"name": " "}}):
+        sent = {"ticket": {"comment": NOTE} | requester}
+        assert list(details(call("POST", "/tickets", json=sent))) == ["requester"]
+
+
+def test_a_custom_status_stands_for_a_status(desk: SimulatedZendesk, call: Call) -> None:
+    params = {"status_categories": "hold"}
+    [hold, bank] = call("GET", "/custom_statuses", params=params).json()["custom_statuses"]
+    ticket = made(call, assignee_id=call("GET", "/users/me").json()["user"]["id"])
+    assert ticket["status"] == "open"
+    after = changed(call, ticket, custom_status_id=bank["id"], group_id=None, assignee_id=None).json()[
+        "ticket"
+    ]
+    assert (after["status"], after["custom_status_id"]) == ("hold", bank["id"])
+    assert changed(call, ticket, status="open").json()["ticket"]["custom_status_id"] != hold["id"]
+    requester = {"name": "Bob", "email": "bob@example.com"}
+    changed(call, ticket, requester=requester, custom_fields=[{"id": FIELDS["Amount"], "value": "3"}])
+    assert (desk.tickets[0].requester, desk.tickets[0].fields) == ("Bob", {str(FIELDS["Amount"]): "3"})
+
+
 # Text.
 
 
@@ -421,6 +477,12 @@ def test_a_ticket_that_began_privately_stays_private_unless_told(desk: Simulated
     changed(call, private, comment={"body": "loud", "public": True})
     assert [comment.public for comment in desk.tickets[0].comments] == [False, False, True]
     assert [comment.public for comment in desk.tickets[1].comments] == [True, True]
+
+
+def test_a_safe_update_needs_a_stamp_that_is_a_time(call: Call) -> None:
+    ticket = made(call)
+    for stamp in (None, "soon", "2026-11-23T09:00:00"):
+        assert changed(call, ticket, safe_update=True, updated_stamp=stamp, priority="low").status_code == 409
 
 
 @pytest.mark.parametrize("safe", [True, False])
@@ -523,6 +585,14 @@ def test_an_upload_lives_an_hour(desk: SimulatedZendesk, call: Call, clock: Cloc
     clock.advance(timedelta(minutes=60))
     made(call, comment=NOTE | {"uploads": [held["token"]]})
     assert desk.tickets[0].files == []
+
+
+def test_a_file_is_announced_by_an_event_of_its_own(desk: SimulatedZendesk, call: Call) -> None:
+    token = upload(call, "a.txt", b"one")["token"]
+    with receiver() as (url, got):
+        desk.webhook = (url, "s3cr")
+        made(call, comment=NOTE | {"uploads": [token]})
+    assert kinds(got) == ["created", "comment_added", "attachment_linked_to_comment"]
 
 
 def test_an_upload_without_a_name_is_refused(call: Call) -> None:
@@ -710,6 +780,32 @@ def test_a_person_at_the_desk_solves_with_an_answer(desk: SimulatedZendesk, call
     [after] = desk.tickets
     assert (after.status, after.assignee, after.comments[-1].author) == ("solved", "Eve", "Eve")
     assert (after.comments[-1].body, after.comments[-1].public) == ("Refunded", True)
+
+
+def test_the_desk_serves_in_a_process_of_its_own() -> None:
+    command = [sys.executable, "-m", "handrail.testing", "zendesk"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        requests.Session() as session,
+    ):
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        session.headers.update(SIGNED_IN)
+        session.post(f"{url}/api/v2/tickets", json={"ticket": {"comment": {"body": "x"}}}, timeout=10)
+        control = f"{url}/_simulated"
+        [ticket] = session.get(f"{control}/state", timeout=10).json()["tickets"]
+        for order in (
+            {"action": "replies", "text": "Hi"},
+            {"action": "sets", "status": "pending"},
+            {"action": "merge"},
+        ):
+            given = order | {"ticket_id": ticket["id"]}
+            last = session.post(f"{control}/human", json=given, timeout=10)
+        [after] = session.get(f"{control}/state", timeout=10).json()["tickets"]
+        process.terminate()
+        assert process.wait(30) == 0
+    assert (after["status"], [comment["body"] for comment in after["comments"]]) == ("pending", ["x", "Hi"])
+    assert (last.status_code, "'ticket_id'" in last.json()["error"]) == (400, True)
 
 
 def test_the_settings_are_those_of_the_connector(desk: SimulatedZendesk) -> None:

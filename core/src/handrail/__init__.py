@@ -62,10 +62,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "handrail.connector": "Can Change Connector Doorbell Finding Page Said Wishes secret setting",
-    "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError NotDone "
-    "NotFound Refused SignatureError Unsupported Unsure",
-    "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status Ticket "
-    "Update UpdateKind Urgency",
+    "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
+    "NotDone NotFound Refused SignatureError Unsupported Unsure",
+    "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status "
+    "Ticket Update UpdateKind Urgency",
     "handrail.plugins": "hookimpl",
     "handrail.rail": "Handrail",
     "handrail.render": "Body Dialect Html Plain",

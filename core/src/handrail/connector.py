@@ -233,8 +233,10 @@ class Connector(BaseModel):
         return reply.excerpt or f"status {reply.status}"
 
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
-        """The optional fields that a refusal names, in our words (``group``, ``urgency``, ``owner``, ``tags``,
-        ``customer``, ``fields.NAME``), each with the desk's reason. Without these the handoff is tried again.
+        """The optional fields that a refusal names, in our words (``group``, ``urgency``, ``owner``,
+        ``tags``, ``customer``, ``fields.NAME``), each with the desk's reason.
+
+        Without these the handoff is tried again.
         """
         return {}
 

@@ -68,7 +68,7 @@ class _Story:
         return made == len(handoffs) and self.rail.show(first.id)["state"] == State.SOLVED
 
     def _handed_off(self) -> list[Handoff]:
-        handoffs = []
+        handoffs: list[Handoff] = []
         for conversation in read_conversations(SAMPLES):
             assert isinstance(conversation, Conversation)
             mine = conversation.model_copy(update={"id": f"{conversation.id}-{self.name}"})

@@ -254,7 +254,22 @@ def derived_id(data: Mapping[str, Any]) -> str:
 
 
 _GREETINGS = frozenset(
-    "hi hello hey hallo bonjour hola ciao salut good morning afternoon evening day there".split()
+    (
+        "hi",
+        "hello",
+        "hey",
+        "hallo",
+        "bonjour",
+        "hola",
+        "ciao",
+        "salut",
+        "good",
+        "morning",
+        "afternoon",
+        "evening",
+        "day",
+        "there",
+    )
 )
 
 

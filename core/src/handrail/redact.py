@@ -23,7 +23,8 @@ _CANDIDATE = re.compile(
 )
 _LONGEST_CARD = 19 + 18 * 3
 _DOUBLED = str.maketrans("0123456789", "0246813579")
-_IBAN_BEGINNING = re.compile(r"[A-Za-z]{2}\d{0,2}[ -]?\Z")
+_ELSE_BEFORE = re.compile(r"[A-Za-z]{2}\d{1,2}[ -]?\Z|(?<!\d)\d{1,5}[.,]\Z")
+_DECIMALS = re.compile(r"\.\d{1,6}(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -191,16 +192,10 @@ def _without_cards(run: re.Match[str]) -> str:
 
 def _is_other_number(run: re.Match[str]) -> bool:
     """True for a phone number with its plus, a part of a decimal, of an IBAN or of a word."""
-    before, after = run.string[max(0, run.start() - 6) : run.start()], run.string[run.end() : run.end() + 2]
-    glued = (
-        before[-1:].isalnum() or before[-1:] == "+" or (before[-1:] in {".", ","} and before[-2:-1].isdigit())
-    )
-    return glued or after[:1].isalpha() or (after[:1] == "." and after[1:].isdigit()) or _follows_iban(before)
-
-
-def _follows_iban(before: str) -> bool:
-    beginning = _IBAN_BEGINNING.search(before)
-    return beginning is not None and any(character.isdigit() for character in beginning[0])
+    before, after = run.string[max(0, run.start() - 8) : run.start()], run.string[run.end() : run.end() + 8]
+    if before[-1:].isalnum() or before[-1:] == "+" or after[:1].isalpha():
+        return True
+    return bool(_ELSE_BEFORE.search(before) or _DECIMALS.match(after))
 
 
 def _cards_among(text: str) -> str:

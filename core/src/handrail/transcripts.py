@@ -31,8 +31,8 @@ _PRIVATE = frozenset(
 )
 """Keys of a request to a model that may stand beside its messages and must never leave (without _ and -)."""
 
-_MISTYPED = 0.81
-"""How like a known key an unknown one is, at least, to be taken for a slip of the keyboard."""
+_MISTYPED, _SHORT = 0.8, 3
+"""How like a known key a mistyped one is, at least; one of so few characters (uid) is never taken for one."""
 
 _HAND_OVER = re.compile(r"transfer|escalat|hand[ _-]?(?:off|over)|connect|route", re.IGNORECASE)
 _TO_A_PERSON = re.compile(
@@ -287,7 +287,7 @@ def _with_extra(data: Mapping[str, Any], keys: tuple[str, ...], into: str, place
     known = {key: _as_text(key, value) for key, value in values.items() if key in keys}
     extra = {key: value for key, value in values.items() if key not in keys and not _is_private(key)}
     for key in extra:
-        near = nearest(key, keys, _MISTYPED)
+        near = nearest(key, keys, _MISTYPED) if len(key) > _SHORT else None
         if near:
             message = f"is an unknown key; did you mean {shown(near)}?"
             raise InputError(message, field=f"{place}{one_line(key, 40)}")

@@ -14,7 +14,6 @@ from handrail.errors import NotFound
 from handrail.model import Handoff, State
 from handrail.store.schema import handoffs, operations, timeline
 
-
 ENDED = tuple(state.value for state in State if state.ended)
 
 
@@ -129,7 +128,7 @@ def listing(
 
 
 def left_over(connection: sa.Connection, desk: str | None) -> Sequence[sa.Row[Any]]:
-    """Handoffs with something to send whose attempt ended without a next one: paused, or died with a process."""
+    """Handoffs with something to send whose attempt ended without a next one: paused, or killed."""
     waiting = sa.select(operations.c.handoff_id).where(operations.c.state == "todo")
     idle = sa.or_(handoffs.c.due_at.is_(None), handoffs.c.lease_by.is_not(None))
     query = handoffs.select().where(idle, handoffs.c.id.in_(waiting))
@@ -147,7 +146,7 @@ def being_created(connection: sa.Connection, id: str | None) -> bool:
 
 
 def stuck(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
-    """Handoffs that wait for a person: undelivered, or with a desk that is paused, or with a failed message."""
+    """Handoffs that wait for a person: undelivered, with a paused desk, or with a failed message."""
     failed = sa.select(operations.c.handoff_id).where(operations.c.state == "failed")
     dead = sa.or_(handoffs.c.state == State.UNDELIVERED.value, handoffs.c.id.in_(failed))
     found = connection.execute(handoffs.select().where(dead).order_by(handoffs.c.created_at)).all()

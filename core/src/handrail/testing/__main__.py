@@ -35,7 +35,7 @@ def simulated(name: str) -> type[SimulatedDesk]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m handrail.testing", description="Serve a simulated desk.")
-    parser.add_argument("name", help="an installed connector, such as zendesk")
+    parser.add_argument("name", help="the name of an installed connector")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     given = parser.parse_args(arguments)
     try:

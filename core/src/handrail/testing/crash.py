@@ -29,7 +29,7 @@ LATER = "and one more thing"
 
 
 def story(world: World) -> None:
-    """What is killed and then told again: a handoff, and a later message. Telling it twice changes nothing."""
+    """What is killed and then told again: a handoff and a later message. Twice is as good as once."""
     handoff = world.hand_off(a_conversation("the one question", id="c-crash"))
     world.run(within=3600)
     if not any(operation.kind == "say" for operation in world.operations(handoff)):

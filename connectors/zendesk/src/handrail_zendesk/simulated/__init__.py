@@ -16,7 +16,6 @@ from typing import Any
 from handrail.steps import Reply
 from handrail.testing.desk import Refusal, SimulatedFile, answer, route
 from handrail.testing.wire import Seen
-
 from handrail_zendesk.simulated import checks, pages
 from handrail_zendesk.simulated.account import WAITS_FOR_BANK, Account
 from handrail_zendesk.simulated.people import AGENT, People

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from handrail.testing.desk import SimulatedFile
-
 from handrail_zendesk.simulated import text
 from handrail_zendesk.simulated.records import (
     CHANGING,

@@ -9,7 +9,6 @@ from typing import Any
 
 from handrail.steps import Reply
 from handrail.testing.desk import Refusal, answer
-
 from handrail_zendesk.simulated.account import Account
 from handrail_zendesk.simulated.records import PRIORITIES, STATUSES, TYPES, Ticket, User
 

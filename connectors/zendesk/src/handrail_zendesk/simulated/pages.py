@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from handrail.steps import Reply
 from handrail.testing.desk import answer
 from handrail.testing.wire import Seen
-
 from handrail_zendesk.simulated.checks import error
 from handrail_zendesk.simulated.records import HOST
 

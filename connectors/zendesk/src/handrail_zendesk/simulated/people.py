@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from handrail.testing.desk import SimulatedComment, SimulatedDesk, SimulatedTicket, action
-
 from handrail_zendesk.simulated import hooks
 from handrail_zendesk.simulated.account import Account
 from handrail_zendesk.simulated.records import Audit, Comment, Ticket, User
