@@ -261,6 +261,8 @@ def test_a_desk_that_refuses_keeps_port_and_state(desk: Cases, session: requests
     desk.refuse()
     with pytest.raises(requests.ConnectionError, match="refused"):
         post(desk, session)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", int(url.rpartition(":")[2])))
     desk.accept_again()
     assert (desk.url, post(desk, session, "two").json()["id"]) == (url, 2)
     desk.accept_again()  # harmless while it serves

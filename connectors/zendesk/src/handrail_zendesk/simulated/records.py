@@ -226,7 +226,7 @@ class Ticket:
         known = {name: value for name, value in self.data.items() if name != "custom_fields"}
         followups = self.followup_ids if self.data["status"] == "closed" else []
         times = {
-            "created_at": "yesterday",
+            "created_at": stamp(self.created_at),
             "updated_at": stamp(self.updated_at),
             "generated_timestamp": int(self.generated_at.timestamp()),
         }
