@@ -325,6 +325,7 @@ def hostile_handoffs(draw: st.DrawFn, text: st.SearchStrategy[str] = hostile) ->
     return handoff(conversation, summary=draw(text), group=draw(text), unset={"group": draw(text)})
 
 
+@settings(deadline=None)
 @given(hostile_handoffs(), st.booleans())
 def test_no_hostile_text_becomes_html_and_none_is_changed(given_: Handoff, placeholders: bool) -> None:
     brief = compose(given_)
@@ -340,6 +341,7 @@ def test_no_hostile_text_becomes_html_and_none_is_changed(given_: Handoff, place
         assert f"{fact.label}: {fact.value}" in shape.text
 
 
+@settings(deadline=None)
 @given(hostile_handoffs(), st.sampled_from([None, 4000]))
 def test_no_placeholder_is_left_where_it_would_be_evaluated(given_: Handoff, limit: int | None) -> None:
     text = Html(limit=limit, placeholders=True).render(compose(given_)).text
@@ -370,6 +372,7 @@ def test_placeholders_stand_in_code(text: str, written: str) -> None:
 # Plain text.
 
 
+@settings(deadline=None)
 @given(hostile_handoffs(st.text(alphabet="-\nAt a glnceUrgy:HdrilM0") | hostile))
 def test_no_quoted_line_of_plain_text_looks_like_a_heading(given_: Handoff) -> None:
     brief = compose(given_)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handrail.errors import InputError
@@ -462,6 +462,7 @@ messages = st.lists(
 OTHER_KEYS = {key: json_values for key in Conversation.model_fields if key != "messages"}
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({"messages": messages | json_values}, optional=OTHER_KEYS))
 def test_whatever_comes_is_a_conversation_or_an_input_error(data: dict[str, Any]) -> None:
     try:

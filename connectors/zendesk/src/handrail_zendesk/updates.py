@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handrail import Actor, Doorbell, Hook, Status, Ticket, Update, UpdateKind
@@ -16,6 +16,7 @@ from handrail import Actor, Doorbell, Hook, Status, Ticket, Update, UpdateKind
 # https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#json-format
 STATUSES = {"hold": Status.ON_HOLD, "archived": Status.CLOSED, "scrubbed": Status.DELETED}
 STATUSES |= {status.value: status for status in Status if status is not Status.ON_HOLD}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
 
 
@@ -123,7 +124,7 @@ def events(hook: Hook) -> Iterator[Update | Doorbell]:
     elif (reader := READERS.get(kind.removeprefix("zen:event-type:"))) and (ticket_id := _subject(data)):
         try:
             found = reader(_seen(ticket_id, data))
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             found = None
             yield Doorbell(ticket_id)
         if found:
@@ -143,5 +144,6 @@ def _seen(ticket_id: str, data: Row) -> Seen:
 
 
 def time(value: Any) -> datetime:
-    moment = datetime.fromtimestamp(value, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
+    """A time as a text or as seconds since the epoch; without a zone it is UTC."""
+    moment = EPOCH + timedelta(seconds=value) if isinstance(value, int) else datetime.fromisoformat(value)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
