@@ -126,6 +126,9 @@ class FakeRail:
     def say(self, handoff_id: str, message: Message) -> None:
         self.asked.append(("say", handoff_id, message))
 
+    def attempt(self, handoff_id: str) -> None:
+        self.asked.append(("attempt", handoff_id))
+
     def close(self, handoff_id: str) -> None:
         self.asked.append(("close", handoff_id))
 
@@ -466,6 +469,13 @@ def test_say_is_the_customer_s_message(rail: FakeRail) -> None:
     assert document("say", "H1", "Any news?")["id"] == "H1"
     _, handoff_id, message = rail.asked[1]
     assert (handoff_id, message.role, message.text) == ("H1", Role.CUSTOMER, "Any news?")
+    assert ("attempt", "H1") in rail.asked
+
+
+def test_what_is_durable_and_not_on_the_desk_yet_ends_with_3(rail: FakeRail) -> None:
+    rail.known["H1"] = a_handoff(to_send=[{"kind": "say"}])
+    for command in (("say", "H1", "Any news?"), ("close", "H1"), ("retry", "H1")):
+        run(*command, status=3)
 
 
 def test_close_and_cancel(rail: FakeRail) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+
 from handrail import (
     Change,
     Conversation,
@@ -39,7 +41,6 @@ from handrail import (
 )
 from handrail_zendesk import Zendesk
 from handrail_zendesk.account import TEST_SECRET
-from pydantic import ValidationError
 
 FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "zendesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
@@ -328,7 +329,7 @@ def test_an_owner_is_found_by_email() -> None:
 def test_an_owner_whom_zendesk_does_not_have_is_said_in_the_brief() -> None:
     body = created(given=handoff(owner="nobody@acme.test")).body()
     assert "assignee_id" not in body
-    assert "nobody@acme.test" in body["comment"]["html_body"]
+    assert "no agent &#x27;nobody@acme.test&#x27;" in body["comment"]["html_body"]
 
 
 def test_a_group_that_zendesk_does_not_have_is_said_in_the_brief() -> None:
@@ -577,7 +578,9 @@ def test_nothing_is_ever_deleted() -> None:
     ],
 )
 def test_every_status_is_read_from_answers_and_from_events(theirs: str, ours: str) -> None:
-    assert Run(zendesk().create(handoff()), made(status=theirs)).result.status == ours
+    for word in (theirs, theirs.upper()):
+        found = Run(zendesk().create(handoff()), made(status=word)).result
+        assert (found.status, found.raw_status) == (ours, theirs)
     (update,) = read(event("ticket.status_changed", current=theirs.upper(), previous="NEW"))
     assert (update.status, update.raw_status) == (ours, theirs)
 
@@ -713,6 +716,10 @@ def test_a_trigger_of_ones_own_making_rings_the_doorbell(name: str, id: object) 
     assert read({"ticket": {name: id}} if name == "id" else {name: id}) == [Doorbell("35436")]
 
 
+def test_a_trigger_rings_once() -> None:
+    assert read({"ticket_id": 5, "ticketID": 6, "id": 7}) == [Doorbell("5")]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -770,6 +777,25 @@ def test_without_users_the_requester_is_the_customer() -> None:
 def test_a_ticket_that_is_gone_is_deleted() -> None:
     run = Run(zendesk().read(ticket()), answer({"error": "RecordNotFound", "description": "Not found"}, 404))
     assert run.result.tickets[0].status is Status.DELETED
+    assert run.requests[0].accept == {404}
+
+
+def test_odd_comments_stop_nothing() -> None:
+    odd = [
+        comment(1, "a", created_at=None),
+        comment(2, "b", public=None),
+        {"created_at": "2026-11-20T09:40:00Z"},
+    ]
+    listed = answer({"comments": [*odd, comment(77, "Done")]})
+    run = Run(zendesk().read(ticket()), answer({"ticket": row()}), listed)
+    assert [update.id for update in run.result.updates] == ["comment:77"]
+
+
+def test_an_end_user_in_copy_is_a_customer_too() -> None:
+    users = [{"id": 6, "role": "end-user", "name": "Ann's partner"}]
+    listed = answer({"comments": [comment(77, "Me too", author_id=6)], "users": users})
+    run = Run(zendesk().read(ticket()), answer({"ticket": row()}), listed)
+    assert run.result.updates[0].kind is UpdateKind.CUSTOMER_MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -803,6 +829,31 @@ def test_what_happened_before_our_own_write_is_still_polled() -> None:
         answer({"comments": [comment(77, "Done")]}),
     )
     assert [update.id for update in run.result.updates] == ["comment:77"]
+
+
+@pytest.mark.parametrize(
+    ("moved", "known", "since"),
+    [
+        ("2026-11-20T09:44:00Z", "2026-11-20T09:44:00Z", "2026-11-20T09:44:00Z"),  # the same second
+        (
+            "2026-11-20T09:30:00Z",
+            "2026-11-20T09:29:00Z",
+            "2026-11-20T09:44:00Z",
+        ),  # a ticket that is new to us
+    ],
+)
+def test_a_poll_reads_comments_rather_once_too_often(moved: str, known: str, since: str) -> None:
+    rows, given = answer({"tickets": [row(updated_at=moved)]}), ticket(updated_at=known)
+    run = Run(zendesk().poll_page(since, [given], NOW), rows, answer({"comments": [comment(77, "Done")]}))
+    assert [update.id for update in run.result.updates] == ["comment:77"]
+
+
+def test_an_archived_ticket_is_read_by_itself() -> None:
+    listed = answer({"comments": [comment(77, "Done")]})
+    replies = (answer({"tickets": []}), answer({"ticket": row(status="closed")}), listed)
+    run = Run(zendesk().poll_page("2026-11-20T09:40:00Z", [ticket()], NOW), *replies)
+    assert [update.id for update in run.result.updates] == ["comment:77"]
+    assert run.result.tickets[0].status is Status.CLOSED
 
 
 def test_a_poll_asks_for_a_hundred_tickets_at_a_time() -> None:
@@ -890,14 +941,12 @@ def test_an_export_that_does_not_say_that_it_ended_has_ended_below_a_thousand() 
 
 
 def test_odd_events_of_an_export_stop_nothing() -> None:
-    odd = audit(
-        {"event_type": "Comment", "id": 4},
-        {"event_type": "Change", "status": "frozen"},
-        {},
-        {"event_type": "Cc"},
-    )
-    by_second = audit({"event_type": "Comment"} | comment(77, "Done"), created_at=None, timestamp=1795160000)
-    assert [update.id for update in exported(1795150000, odd, by_second).result.updates] == ["comment:77"]
+    readable = {"event_type": "Comment"} | comment(77, "Done")
+    frozen = {"event_type": "Change", "status": "frozen"}
+    odd = audit({"event_type": "Comment", "id": 4}, frozen, {}, {"event_type": "Cc"})
+    timeless = audit(readable | {"id": 78}, created_at=None)
+    by_second = audit(readable, created_at=None, timestamp=1795160000)
+    assert [u.id for u in exported(1795150000, odd, timeless, by_second).result.updates] == ["comment:77"]
 
 
 def test_the_first_poll_with_the_export_reads_the_tickets_and_starts_earlier_than_now() -> None:
@@ -977,7 +1026,7 @@ ADMIN = {"id": 99, "name": "AI desk", "role": "admin"}
 
 def test_check_finds_what_is_there_and_what_is_missing() -> None:
     desk = zendesk(
-        groups={"billing": "billing tier 2", "ops": "Ops", "id": "5"}, fields={"order_id": "36", "gone": "37"}
+        groups={"billing": "BILLING tier 2", "ops": "Ops", "id": "5"}, fields={"order_id": "36", "gone": "37"}
     )
     groups = answer({"groups": [{"id": 5, "name": "Billing Tier 2"}]})
     found = findings(desk, ADMIN, groups, answer({"ticket_fields": [{"id": 36, "title": "Order id"}]}))
@@ -1000,7 +1049,7 @@ def test_check_is_content_with_a_whole_configuration() -> None:
 
 @pytest.mark.parametrize(
     ("user", "word"),
-    [({"id": None, "role": "end-user"}, "agent"), ({"id": 5, "role": "end-user"}, "agent"), ({}, "nobody")],
+    [({"id": None, "role": "agent"}, "agent"), ({"id": 5, "role": "end-user"}, "agent"), ({}, "nobody")],
 )
 def test_check_wants_an_agents_credentials(user: dict[str, Any], word: str) -> None:
     ok, message = findings(zendesk(groups={}), user)["credentials"]

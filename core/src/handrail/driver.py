@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import urlencode
 
 from handrail.connector import Connector
 from handrail.errors import (
@@ -25,9 +24,9 @@ from handrail.errors import (
     Refused,
     Unsure,
 )
-from handrail.http import Http, Wire
 from handrail.journal import Entry, Journal
-from handrail.steps import Names, Reply, Request, Step, Steps, Token
+from handrail.steps import Exchange, Names, Reply, Step, Steps, Token
+from handrail.wire import Transport, Wire
 
 T = TypeVar("T")
 NAMES_ARE_FRESH_FOR = timedelta(minutes=10)
@@ -43,9 +42,9 @@ class _Again(Exception):
 class Driver:
     """Drives one desk's connector. Safe to use from several threads."""
 
-    def __init__(self, connector: Connector, http: Http, clock: Callable[[], datetime]) -> None:
+    def __init__(self, connector: Connector, transport: Transport, clock: Callable[[], datetime]) -> None:
         self.connector = connector
-        self.http = http
+        self.transport = transport
         self.clock = clock
         self.tokens = _Tokens(self)
         self._names: dict[str, tuple[datetime, Reply]] = {}
@@ -101,19 +100,19 @@ class Driver:
     def _perform(self, step: Step, journal: Journal | None) -> tuple[Entry | None, Reply]:
         if isinstance(step, Names):
             return None, self._look_up(step)
-        if not isinstance(step, Request):
+        if not isinstance(step, Exchange):
             raise ConnectorError(
                 f"{self.connector.name} yielded {type(step).__name__}, which no driver knows"
             )
         if not step.has_effect or (journal is None and step.repeatable):
             return None, self._exchange(prepare(self.connector, step), step)
         if journal is None:
-            raise ConnectorError(f"{step.method} {step.path} has an effect where only reading is allowed")
+            raise ConnectorError(f"{step.title} has an effect where only reading is allowed")
         return self._effect(step, journal)
 
     # Requests with an effect.
 
-    def _effect(self, request: Request, journal: Journal) -> tuple[Entry, Reply]:
+    def _effect(self, request: Exchange, journal: Journal) -> tuple[Entry, Reply]:
         self.tokens.current()  # a sign-in that fails must leave no doubt about the request itself
         entry = journal.next()
         if entry is None:
@@ -129,13 +128,13 @@ class Driver:
         journal.again(entry, self.clock())
         return entry, self._send(request, entry, journal, doubted)
 
-    def _expired(self, request: Request, entry: Entry, journal: Journal) -> bool:
+    def _expired(self, request: Exchange, entry: Entry, journal: Journal) -> bool:
         """An answer that is good for a time only (an upload token) and that nothing later relies on."""
         if request.good_for is None or not journal.last_is_current:
             return False
         return self.clock() - (entry.answered_at or entry.last_sent) > request.good_for
 
-    def _send(self, request: Request, entry: Entry, journal: Journal, doubted: bool) -> Reply:
+    def _send(self, request: Exchange, entry: Entry, journal: Journal, doubted: bool) -> Reply:
         try:
             reply = self._exchange(entry.wire, request)
         except (NotDone, DeskPaused):
@@ -155,14 +154,14 @@ class Driver:
             self._believe(request, entry, journal, doubted, reply)
         return reply
 
-    def _believe(self, request: Request, entry: Entry, journal: Journal, doubted: bool, reply: Reply) -> None:
+    def _believe(self, request: Exchange, entry: Entry, journal: Journal, doubted: bool, reply: Reply) -> None:
         """A no proves nothing about an earlier try: where that is in doubt, look before believing the no."""
         if doubted and request.unless is not None:
             journal.answered(entry, reply, self.clock(), done=False)
             raise _Again
         journal.without_effect(entry, False)
 
-    def _resolve(self, request: Request, entry: Entry, journal: Journal) -> Reply | None:
+    def _resolve(self, request: Exchange, entry: Entry, journal: Journal) -> Reply | None:
         """Before a doubtful request is repeated: what is known of its effect? None: repeat its bytes."""
         if request.unless is None or (request.key and not entry.answer and self._key_holds(entry)):
             return None
@@ -179,7 +178,7 @@ class Driver:
             raise _Again
         return None
 
-    def _stored_no(self, request: Request, entry: Entry, answer: Reply, journal: Journal) -> Reply:
+    def _stored_no(self, request: Exchange, entry: Entry, answer: Reply, journal: Journal) -> Reply:
         """The no that an earlier try got, now that the look has shown that nothing had happened."""
         journal.without_effect(entry, False)
         if answer.status in request.accept:
@@ -192,13 +191,13 @@ class Driver:
 
     # One exchange.
 
-    def _exchange(self, wire: Wire, request: Request) -> Reply:
+    def _exchange(self, wire: Wire, request: Exchange) -> Reply:
         reply = self._signed(wire, request)
         if reply.ok or reply.status in request.accept:
             return reply
         raise self._judge(reply, request)
 
-    def _signed(self, wire: Wire, request: Request) -> Reply:
+    def _signed(self, wire: Wire, request: Exchange) -> Reply:
         token = None if request.public else self.tokens.current()
         reply = self._sent(wire, token)
         if reply.status == 401 and token is not None:
@@ -207,12 +206,12 @@ class Driver:
 
     def _sent(self, wire: Wire, token: str | None) -> Reply:
         with self._slots:
-            return self.http.send(wire, self.connector.headers(token))
+            return self.transport.send(wire, self.connector.headers(token))
 
-    def _judge(self, reply: Reply, request: Request) -> Exception:
+    def _judge(self, reply: Reply, request: Exchange) -> Exception:
         """Which of the endings a reply is that is no yes."""
         words, after = self.connector.explain(reply), retry_after(reply, self.clock())
-        message = f"{request.method} {request.path}: {reply.status} {words}".strip()
+        message = f"{request.title}: {reply.status} {words}".strip()
         if reply.status in _LATER:
             return NotDone(message, after=after)
         if reply.status in (401, 403):
@@ -279,17 +278,9 @@ class _Tokens:
         self._until = now + max(timedelta(seconds=lifetime) - self.EARLY, timedelta(0)) if lifetime else None
 
 
-def prepare(connector: Connector, request: Request, round_: int = 0) -> Wire:
-    """The exact bytes of a request; the same request always gives the same bytes."""
-    headers = dict(request.headers)
-    body = request.body or b""
-    if request.json is not None:
-        body = json.dumps(request.json, ensure_ascii=False, separators=(",", ":")).encode()
-        headers.setdefault("Content-Type", "application/json")
-    if request.key:
-        headers[connector.key_header] = request.key if round_ == 0 else f"{request.key}-r{round_}"
-    query = "?" + urlencode(request.params, doseq=True) if request.params else ""
-    return Wire(request.method, ("" if request.root else connector.api) + request.path + query, headers, body)
+def prepare(connector: Connector, step: Exchange, round_: int = 0) -> Wire:
+    """The exact bytes of a step; the same step always gives the same bytes."""
+    return step.wire(connector.api, connector.key_header, round_)
 
 
 def retry_after(reply: Reply, now: datetime) -> float | None:

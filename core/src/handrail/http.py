@@ -10,7 +10,6 @@ import http.cookiejar
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,19 +17,10 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from handrail.errors import NotDone, Refused, Unsure
 from handrail.steps import Reply
+from handrail.wire import Wire
 
 MAX_REPLY_BYTES = 20_000_000
 CONNECT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Wire:
-    """The exact bytes of one request, without credentials. ``path`` begins with a slash and has the query."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
 
 
 class Http:

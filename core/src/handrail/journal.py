@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from handrail.http import Wire
 from handrail.steps import Reply
+from handrail.wire import Wire
 
 
 @dataclass

@@ -115,6 +115,10 @@ class Handrail:
                 return ticket
             time.sleep(max(0.0, min(self._pause(row.due_at), deadline - time.monotonic())))
 
+    def attempt(self, handoff_id: str) -> None:
+        """Send now, in the caller's thread, what is due and nobody else sends; one attempt, no waiting."""
+        self.delivery.attempt(handoff_id)
+
     def _look(self, handoff_id: str) -> tuple[Any, Ticket | None]:
         with self.context.store.read() as connection:
             row = handoffs.get(connection, handoff_id)

@@ -1,4 +1,4 @@
-"""What a connector yields and what it is sent back: ``Request``, ``Names``, ``Reply``.
+"""What a connector yields and what it is sent back: ``Request``, ``Names``, ``Reply``; mail in ``mailsteps``.
 
 A connector's method is a generator. It yields a step, receives a ``Reply`` and returns its result; the
 driver does the sending, the waiting and the remembering.
@@ -11,9 +11,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from handrail.errors import ConnectorError, Unsure
 from handrail.text import one_line
+from handrail.wire import Wire
 
 T = TypeVar("T")
 
@@ -35,11 +37,9 @@ class Names(Step):
     fresh: bool = False
 
 
-@dataclass(frozen=True)
-class Request(Step):
-    """One HTTP request, relative to the connector's API address.
-
-    A request with an effect (POST, PUT, PATCH, DELETE) says how it is made safe, by one at least of:
+class Exchange(Step):
+    """A step that goes to the desk and has an answer. One with an effect says how it is made safe, by one at
+    least of:
 
     * ``key``: the desk's native idempotency key; the base sends it in ``Connector.key_header``. An unsure
       try is repeated with the same key and the same bytes, within ``Connector.key_window``.
@@ -49,7 +49,42 @@ class Request(Step):
 
     ``accept`` names statuses beside 2xx that the connector wants to see itself. ``good_for`` says how long
     the answer may be used again when a later step is resumed (an upload token that expires); None: for ever.
-    ``root`` leaves ``Connector.api`` out of the address, ``public`` the credentials.
+    ``public`` leaves out the credentials.
+    """
+
+    key: str | None = None
+    unless: Generator[Step, Reply, Any] | None = None
+    repeatable: bool = False
+    accept: frozenset[int] = frozenset()
+    good_for: timedelta | None = None
+    public: bool = False
+
+    def __post_init__(self) -> None:
+        if self.has_effect and not (self.key or self.unless is not None or self.repeatable):
+            raise ConnectorError(
+                f"{self.title} has an effect and does not say how it is made safe: "
+                "give key=, unless= or repeatable=True"
+            )
+
+    @property
+    def title(self) -> str:
+        """What is asked, for messages to people."""
+        raise NotImplementedError
+
+    @property
+    def has_effect(self) -> bool:
+        raise NotImplementedError
+
+    def wire(self, api: str, key_header: str, round_: int) -> Wire:
+        """The exact bytes; the same step always gives the same bytes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Request(Exchange):
+    """One HTTP request, relative to the connector's API address; POST, PUT, PATCH and DELETE have an effect.
+
+    ``root`` leaves ``Connector.api`` out of the address.
     """
 
     method: str
@@ -66,16 +101,23 @@ class Request(Step):
     root: bool = False
     public: bool = False
 
-    def __post_init__(self) -> None:
-        if self.has_effect and not (self.key or self.unless is not None or self.repeatable):
-            raise ConnectorError(
-                f"{self.method} {self.path} has an effect and does not say how it is made safe: "
-                "give key=, unless= or repeatable=True"
-            )
+    @property
+    def title(self) -> str:
+        return f"{self.method} {self.path}"
 
     @property
     def has_effect(self) -> bool:
         return self.method.upper() not in _READS
+
+    def wire(self, api: str, key_header: str, round_: int) -> Wire:
+        headers, body = dict(self.headers), self.body or b""
+        if self.json is not None:
+            body = json.dumps(self.json, ensure_ascii=False, separators=(",", ":")).encode()
+            headers.setdefault("Content-Type", "application/json")
+        if self.key:
+            headers[key_header] = self.key if round_ == 0 else f"{self.key}-r{round_}"
+        query = "?" + urlencode(self.params, doseq=True) if self.params else ""
+        return Wire(self.method, ("" if self.root else api) + self.path + query, headers, body)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from handrail import (
     Update,
     hookimpl,
 )
-
 from handrail_zendesk import polls, updates
 from handrail_zendesk.tickets import ZendeskTickets, inert
 

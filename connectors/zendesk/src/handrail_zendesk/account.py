@@ -6,8 +6,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from handrail import Connector, Finding, Request, Steps, Token, secret, setting
 from pydantic import model_validator
+
+from handrail import Connector, Finding, Request, Steps, Token, secret, setting
 
 TEST_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - public, and refused
 """Signs Zendesk's test requests. https://developer.zendesk.com/documentation/webhooks/verifying/"""

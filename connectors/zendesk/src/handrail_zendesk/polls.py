@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from handrail import Page, Refused, Request, Status, Steps, Ticket, Update
-
 from handrail_zendesk.updates import STATUSES, Row, Seen, number, ticket_of, time
 
 LAG = 60

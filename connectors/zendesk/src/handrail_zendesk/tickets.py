@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from handrail import File, Handoff, NotDone, Refused, Reply, Request, Steps, Ticket
-
 from handrail_zendesk import polls, refusals
 from handrail_zendesk.account import ZendeskAccount
 from handrail_zendesk.updates import number, ticket_of

@@ -108,9 +108,9 @@ def retry(
         raise typer.BadParameter("give the ids of handoffs, or --all, and not both", param_hint="ID...")
     with opened(config) as rail:
         again, failures = (rail.retry_all(), 0) if everything else _retry_each(rail, ids or [])
-        shown = [_brief(rail, handoff_id) for handoff_id in again]
+        shown = [_sent(rail, handoff_id) for handoff_id in again]
     _print_handoffs(shown, as_json)
-    raise typer.Exit(1 if failures else 0)
+    raise typer.Exit(1 if failures else max(map(_status, shown), default=0))
 
 
 def _retry_each(rail: Handrail, ids: list[str]) -> tuple[list[str], int]:
@@ -138,7 +138,9 @@ def close(handoff_id: IdArgument, config: ConfigOption = None, as_json: JsonOpti
     """Close the ticket of a handoff."""
     with opened(config) as rail:
         rail.close(handoff_id)
-        _print_one(_brief(rail, handoff_id), as_json)
+        shown = _sent(rail, handoff_id)
+    _print_one(shown, as_json)
+    raise typer.Exit(_status(shown))
 
 
 def say(
@@ -156,7 +158,22 @@ def say(
         from handrail.model import Message, Role
 
         rail.say(handoff_id, Message(role=Role.CUSTOMER, text=text, at=datetime.now(UTC)))
-        _print_one(_brief(rail, handoff_id), as_json)
+        shown = _sent(rail, handoff_id)
+    _print_one(shown, as_json)
+    raise typer.Exit(_status(shown))
+
+
+def _sent(rail: Handrail, handoff_id: str) -> dict[str, Any]:
+    """The handoff after an attempt to send at once what is now durable; a worker does the rest."""
+    rail.attempt(handoff_id)
+    return _brief(rail, handoff_id)
+
+
+def _status(handoff: dict[str, Any]) -> int:
+    """3 while something is accepted and not on the desk yet, 4 where a person is needed."""
+    if handoff["state"] == "undelivered":
+        return 4
+    return 3 if handoff.get("to_send") else 0
 
 
 def _brief(rail: Handrail, handoff_id: str) -> dict[str, Any]:

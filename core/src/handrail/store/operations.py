@@ -9,11 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from handrail.http import Wire
 from handrail.journal import Entry, Journal
 from handrail.steps import Reply
 from handrail.store.engine import Store
 from handrail.store.schema import journal, operations
+from handrail.wire import Wire
 
 
 def add(connection: sa.Connection, id: str, handoff_id: str, kind: str, payload: Any, now: datetime) -> None:

@@ -1,0 +1,37 @@
+"""What goes over the wire: the exact bytes of one exchange, and whoever carries them to a desk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from handrail.steps import Reply
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The exact bytes of one exchange, without credentials.
+
+    Of an HTTP request ``path`` begins with a slash and has the query. Of a mail ``method`` says what is done
+    with it, ``path`` is empty or names a folder, and ``headers`` are the envelope.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Transport(Protocol):
+    """Carries exchanges to one desk. Safe to use from several threads."""
+
+    def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
+        """One exchange; ``headers`` hold credentials and are not remembered.
+
+        Done is a ``Reply`` that was read to its end. Raises ``NotDone`` where certainly nothing arrived,
+        ``Unsure`` where something may have, ``DeskPaused`` where the desk refuses the credentials.
+        """
+
+    def close(self) -> None: ...
