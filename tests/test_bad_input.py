@@ -87,7 +87,7 @@ def test_bad_entries_are_named_and_good_ones_are_handed_off(desk: SimulatedDesk,
         ("no messages", "messages", "messages"),
         ("empty messages", "messages", "customer"),
         ("unknown role", "messages[0].role", "customer"),
-        ("20 MB message", "messages[0].text", "20,000,000"),
+        ("20 MB message", "messages[0]", "20,000,000"),
     ],
 )
 def test_an_error_names_the_field_and_the_cure(printed: Any, name: str, field: str | None, word: str) -> None:

@@ -57,6 +57,7 @@ def test_a_card_number_keeps_its_last_four_digits(text: str, masked: str) -> Non
         "is the password correct?",
         "the bearer of bad news",
         "the token was lost; what is the secret of it?",
+        "token: unavailable, secret: nothing-to-see",
         "task-force-of-twenty-seven-people99",
         "see https://example.com/a:b@c and mail me@example.com",
         "",

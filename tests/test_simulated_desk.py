@@ -261,12 +261,16 @@ def test_a_desk_that_refuses_keeps_port_and_state(desk: Cases, session: requests
     desk.refuse()
     with pytest.raises(requests.ConnectionError, match="refused"):
         post(desk, session)
-    with socket.socket() as other, pytest.raises(OSError, match="in use"):
-        other.bind(("127.0.0.1", int(url.rpartition(":")[2])))
     desk.accept_again()
     assert (desk.url, post(desk, session, "two").json()["id"]) == (url, 2)
     desk.accept_again()  # harmless while it serves
     assert post(desk, session, "three").json()["id"] == 3
+
+
+def test_nobody_else_gets_the_port_of_a_desk_that_refuses(desk: Cases) -> None:
+    desk.refuse()  # before any connection, which would keep the port for a while by itself
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", int(desk.url.rpartition(":")[2])))
 
 
 def test_a_port_that_is_taken_is_said_at_once(desk: Cases) -> None:

@@ -173,6 +173,13 @@ def test_a_call_id_that_is_used_again_gets_its_own_result() -> None:
     ]
 
 
+def test_a_result_by_name_does_not_overwrite_an_answered_call() -> None:
+    late = {"role": "tool", "name": "a", "content": "late"}
+    attempts = conversation_from({"messages": [HELLO, call("a", "{}"), answer("one"), late]}).attempts
+
+    assert [(a.action, a.detail) for a in attempts] == [("a", "one"), ("a", "late")]
+
+
 def test_native_keys_stand_beside_chat_messages_and_explicit_attempts_come_first() -> None:
     given_ = [{"action": "first", "outcome": "done"}]
     messages = [{**HELLO, "at": "2026-11-20T09:31:00+02:00"}, call("second", "{}")]
@@ -237,7 +244,10 @@ def test_the_summary_of_a_hand_over_is_found(name: str) -> None:
     told = conversation_from({"messages": [HELLO, call(name, '{"summary": "wants money"}'), answer("ok")]})
     untold = conversation_from({"messages": [HELLO, call("transfer_money", '{"summary": "x"}')]})
 
+    again = [call(name, '{"summary": "first"}'), answer("busy"), call(name, '{"reason": "second"}', "2")]
+
     assert transfer_summary(told) == "wants money"
+    assert transfer_summary(conversation_from({"messages": [HELLO, *again]})) == "second"
     assert transfer_summary(untold) is None
 
 
@@ -389,13 +399,13 @@ def test_every_unicode_encoding_is_read(tmp_path: Path, name: str, encoding: str
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     good = json.dumps({"messages": [HELLO]}).encode()
-    first, second = read(tmp_path / "c.jsonl", b'{"a": "\xff"}\n' + good)
+    second, first = read(tmp_path / "c.jsonl", good + b'\n{"a": "\xff"}')
     (document,) = read(tmp_path / "c.json", b'{"a":\n"\xff"}')
 
     assert isinstance(first, InputError)
     assert isinstance(second, Conversation)
     assert isinstance(document, InputError)
-    assert (first.line, document.line) == (1, 2)
+    assert (first.line, document.line) == (2, 2)
     assert "byte 8 (0xff) is no UTF-8; save the file as UTF-8" in first.message
 
 

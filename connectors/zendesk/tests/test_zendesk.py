@@ -1037,7 +1037,7 @@ def test_check_finds_what_is_there_and_what_is_missing() -> None:
         "groups.id": True,
         "fields.order_id": True,
         "fields.gone": False,
-        "webhook_secret": False,
+        "webhook_secret": True,
     }
     assert "Billing Tier 2" in found["groups.ops"][1]
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from handrail.brief import Entry, Fact, Item
     from handrail.connector import (
         Can,
         Change,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         Finding,
         Page,
         Said,
+        Undone,
         Wishes,
         secret,
         setting,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         Unsupported,
         Unsure,
     )
+    from handrail.mailsteps import Fetched, FetchMail, KeepMail, Mail, MailServers, SendMail, TryMail
     from handrail.model import (
         Actor,
         Attempt,
@@ -56,19 +59,21 @@ if TYPE_CHECKING:
     )
     from handrail.plugins import hookimpl
     from handrail.rail import Handrail
-    from handrail.render import Body, Dialect, Html, Plain
+    from handrail.render import Body, Dialect, Html, Plain, Writer
     from handrail.signature import Hmac, Hook, SharedSecret
     from handrail.steps import Names, Reply, Request, Step, Steps, Token
 
 _HOMES = {
-    "handrail.connector": "Can Change Connector Doorbell Finding Page Said Wishes secret setting",
+    "handrail.brief": "Entry Fact Item",
+    "handrail.connector": "Can Change Connector Doorbell Finding Page Said Undone Wishes secret setting",
     "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
     "NotDone NotFound Refused SignatureError Unsupported Unsure",
+    "handrail.mailsteps": "FetchMail Fetched KeepMail Mail MailServers SendMail TryMail",
     "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status "
     "Ticket Update UpdateKind Urgency",
     "handrail.plugins": "hookimpl",
     "handrail.rail": "Handrail",
-    "handrail.render": "Body Dialect Html Plain",
+    "handrail.render": "Body Dialect Html Plain Writer",
     "handrail.signature": "Hmac Hook SharedSecret",
     "handrail.steps": "Names Reply Request Step Steps Token",
 }
@@ -91,6 +96,10 @@ __all__ = [
     "Dialect",
     "Doorbell",
     "Due",
+    "Entry",
+    "Fact",
+    "FetchMail",
+    "Fetched",
     "File",
     "Finding",
     "Handoff",
@@ -100,6 +109,10 @@ __all__ = [
     "Hook",
     "Html",
     "InputError",
+    "Item",
+    "KeepMail",
+    "Mail",
+    "MailServers",
     "Message",
     "Names",
     "NotDone",
@@ -112,6 +125,7 @@ __all__ = [
     "Request",
     "Role",
     "Said",
+    "SendMail",
     "SharedSecret",
     "SignatureError",
     "State",
@@ -120,12 +134,15 @@ __all__ = [
     "Steps",
     "Ticket",
     "Token",
+    "TryMail",
+    "Undone",
     "Unsupported",
     "Unsure",
     "Update",
     "UpdateKind",
     "Urgency",
     "Wishes",
+    "Writer",
     "hookimpl",
     "secret",
     "setting",

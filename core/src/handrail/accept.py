@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from handrail.errors import Conflict, HandrailError, InputError
 from handrail.ids import ulid
 from handrail.model import Conversation, Due, File, Handoff, Message, Reason, State, Urgency
 from handrail.plugins import plugins
-from handrail.redact import redact
+from handrail.redact import mask, redact
 from handrail.store import handoffs, operations
 from handrail.transcripts import transfer_summary
 
@@ -47,15 +48,14 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     """
     _check(context, wish)
     draft = _draft(context, redacted(conversation), wish)
-    digest = _digest(draft)
-    for attempt in (1, 2):
+    digest = _digest(conversation, wish)
+    for _ in (1, 2):
         try:
             with context.store.begin() as connection:
                 return _accept(context, connection, draft, wish, digest)
-        except sa.exc.IntegrityError:
-            if attempt == 2:
-                raise
-    raise AssertionError("unreachable")
+        except sa.exc.IntegrityError:  # another process was faster: its handoff is there now
+            continue
+    raise Conflict(f"the key {draft.conversation.id}:N that this handoff would get is another handoff's")
 
 
 def _check(context: Context, wish: Wish) -> None:
@@ -93,10 +93,10 @@ def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
         desk=wish.desk or context.config.desk,
         reason=wish.reason or Reason.CONFIGURED,
         trigger=wish.trigger,
-        summary=wish.summary or transfer_summary(conversation),
+        summary=mask(wish.summary) if wish.summary else transfer_summary(conversation),
         group=wish.group,
         urgency=urgency,
-        next_steps=wish.next_steps,
+        next_steps=tuple(map(mask, wish.next_steps)),
         files=wish.files,
         due=_due(context, urgency, now),
         created_at=now,
@@ -113,9 +113,11 @@ def _due(context: Context, urgency: Urgency, now: datetime) -> Due:
     )
 
 
-def _digest(draft: Handoff) -> str:
-    """What makes two requests under one key the same: everything but the time and the id."""
-    content = draft.model_dump(mode="json", exclude={"id", "key", "number", "created_at", "due"})
+def _digest(conversation: Conversation, wish: Wish) -> str:
+    """What makes two requests under one key the same: all that the caller gave, as it was given."""
+    wished = asdict(replace(wish, key=None, files=()))
+    files = [file.model_dump(mode="json") for file in wish.files]
+    content = [conversation.model_dump(mode="json"), wished, files]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -124,13 +126,14 @@ def _accept(context: Context, connection: sa.Connection, draft: Handoff, wish: W
         there = handoffs.by_key(connection, wish.key)
         if there is not None:
             return _the_same(there, digest, wish.key)
-        handoff = draft.model_copy(update={"key": wish.key})
-    else:
-        newest = handoffs.of_conversation(connection, draft.conversation.id)
-        if newest is not None and not State(newest.state).ended:
+    newest = handoffs.of_conversation(connection, draft.conversation.id)
+    if wish.key is None and newest is not None:
+        newest = handoffs.get(connection, newest.id, lock=True)
+        if not State(newest.state).ended:
             return _continued(context, connection, newest, draft)
-        number = newest.number + 1 if newest is not None else 1
-        handoff = draft.model_copy(update={"number": number, "key": f"{draft.conversation.id}:{number}"})
+    number = newest.number + 1 if newest is not None else 1
+    key = wish.key or f"{draft.conversation.id}:{number}"
+    handoff = draft.model_copy(update={"number": number, "key": key})
     handoffs.insert(connection, handoff, digest, due_at=handoff.created_at)
     operations.add(connection, ulid(handoff.created_at), handoff.id, "create", {}, handoff.created_at)
     handoffs.note(connection, handoff.id, handoff.created_at, f"accepted for {handoff.desk}")
@@ -147,24 +150,43 @@ def _the_same(there: Any, digest: str, key: str) -> Handoff:
 def _continued(context: Context, connection: sa.Connection, there: Any, draft: Handoff) -> Handoff:
     """The running handoff of a conversation; what was said since it was accepted goes to the ticket."""
     running = Handoff.model_validate_json(there.body)
-    known = len(running.conversation.spoken) + _said_since(connection, there.id)
-    fresh = draft.conversation.spoken[known:]
-    if fresh and draft.conversation.spoken[: len(running.conversation.spoken)] == running.conversation.spoken:
+    known, given = running.conversation.spoken, draft.conversation.spoken
+    if [_words(each) for each in given[: len(known)]] != [_words(each) for each in known]:
+        return running
+    since = Counter(_said_since(connection, there.id))
+    fresh = []
+    for message in given[len(known) :]:
+        since[_words(message)] -= 1
+        if since[_words(message)] < 0:  # so often it has not been said yet
+            fresh.append(message)
+    if fresh:
         queue(context, connection, there.id, "say", said(fresh))
     return running
 
 
-def _said_since(connection: sa.Connection, handoff_id: str) -> int:
-    rows = operations.of_handoff(connection, handoff_id)
-    return sum(
-        len(json.loads(row.payload)["messages"])
-        for row in rows
-        if row.kind == "say" and row.state != "merged"
-    )
+def _words(message: Message) -> tuple[str, str]:
+    return message.role, message.text
+
+
+def _said_since(connection: sa.Connection, handoff_id: str) -> Iterator[tuple[str, str]]:
+    for row in operations.of_handoff(connection, handoff_id):
+        if row.kind == "say" and row.state != "merged":
+            yield from (_words(Message.model_validate(each)) for each in json.loads(row.payload)["messages"])
 
 
 def said(messages: Sequence[Message]) -> dict[str, Any]:
     return {"messages": [message.model_dump(mode="json") for message in messages]}
+
+
+def say(context: Context, handoff_id: str, message: Message) -> None:
+    """Queue a later message, without what must not reach a desk."""
+    with context.store.read() as connection:
+        row = handoffs.get(connection, handoff_id)
+    conversation = Handoff.model_validate_json(row.body).conversation
+    safe = redacted(conversation.model_copy(update={"messages": (message,)})).messages
+    if safe:
+        with context.store.begin() as connection:
+            queue(context, connection, handoff_id, "say", said(safe))
 
 
 def queue(

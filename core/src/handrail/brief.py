@@ -16,7 +16,7 @@ from typing import Any
 
 from handrail.model import Attempt, Customer, Handoff, Message, Reason, Role
 from handrail.text import clean, one_line
-from handrail.transcripts import is_transfer, transfer_summary
+from handrail.transcripts import transfer_summary
 
 WHY = {
     Reason.CUSTOMER_REQUEST: "The customer asked for a person",
@@ -104,13 +104,12 @@ class Brief:
 def compose(handoff: Handoff) -> Brief:
     """The brief of a handoff."""
     summary = handoff.summary or transfer_summary(handoff.conversation)
-    tried = tuple(a for a in handoff.conversation.attempts if not _is_told(a, summary))
     sections = (
         Section("At a glance", tuple(_glance(handoff, summary))),
         Section("Next steps", items=tuple(Item(clean(step)) for step in next_steps(handoff))),
         Section("Original question", quote=handoff.conversation.question),
         Section("Customer", tuple(_about(handoff.customer))),
-        Section("What the AI tried", items=tuple(map(_attempt, tried))),
+        Section("What the AI tried", items=tuple(map(_attempt, handoff.conversation.attempts))),
         Section("Details", tuple(_details(handoff))),
     )
     transcript = tuple(map(entry, handoff.conversation.spoken))
@@ -150,12 +149,6 @@ def _named(attempt: Attempt) -> str:
 
 def _because(attempt: Attempt) -> str:
     return f": {one_line(attempt.detail, 200)}" if attempt.detail else ""
-
-
-def _is_told(attempt: Attempt, summary: str | None) -> bool:
-    """True for the hand-over itself where all it says stands in the summary already."""
-    given = list(attempt.arguments.values())
-    return is_transfer(attempt) and bool(given) and all(value == summary for value in given)
 
 
 def _glance(handoff: Handoff, summary: str | None) -> Iterator[Fact]:

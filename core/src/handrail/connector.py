@@ -6,7 +6,6 @@ rest has a default or follows from the declarations. See ``handrail.testing.Conn
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from handrail.durations import Duration
 from handrail.errors import Unsupported
+from handrail.mailsteps import MailServers
 from handrail.model import File, Handoff, Message, Status, Ticket, Update, Urgency
 from handrail.render import Body, Dialect, Plain
 from handrail.signature import Hook, Signature
 from handrail.steps import Names, Reply, Steps, Token
+from handrail.wire import is_loopback
 
 
 class Can(Flag):
@@ -75,13 +76,27 @@ class Doorbell:
 
 
 @dataclass(frozen=True)
+class Undone:
+    """A late no: what the desk had accepted never reached people, such as a mail that bounced.
+
+    Without ``marker`` it is the ticket itself, and the handoff goes to its fallback; with the ``marker`` of
+    a later message or change only that one has failed.
+    """
+
+    ticket_id: str
+    why: str
+    marker: str | None = None
+
+
+@dataclass(frozen=True)
 class Page:
-    """What one poll found: events, snapshots of tickets, and where the next poll begins."""
+    """What one poll found: events, snapshots of tickets, late refusals, and where the next poll begins."""
 
     updates: Sequence[Update] = ()
     tickets: Sequence[Ticket] = ()
     cursor: str | None = None
     more: bool = False
+    undone: Sequence[Undone] = ()
 
     @property
     def items(self) -> list[Update | Ticket]:
@@ -135,6 +150,8 @@ class Connector(BaseModel):
     """How long the desk remembers an idempotency key; None: for ever."""
     lag: ClassVar[timedelta] = timedelta(0)
     """How long the desk's search may not show what it already holds."""
+    looks: ClassVar[Sequence[timedelta]] = ()
+    """How long after an unsure request it is looked for within ``lag``, before the last look at its end."""
     sweep_after: ClassVar[timedelta | None] = None
     """How long after an unsure create its twins are looked for; None: the desk makes none."""
     urgencies: ClassVar[Mapping[Urgency, str]] = {urgency: urgency.value for urgency in Urgency}
@@ -157,7 +174,11 @@ class Connector(BaseModel):
     @model_validator(mode="after")
     def _https_only(self) -> Connector:
         parts = urlsplit(self.base_url)
-        if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        if (
+            self.mail_servers()
+            or parts.scheme == "https"
+            or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
             return self
         raise ValueError(
             f"url: {self.base_url!r} must begin with https:// (http:// only for loopback addresses)"
@@ -215,6 +236,10 @@ class Connector(BaseModel):
         """Headers of every request, credentials included; ``token`` is what ``sign_in`` got."""
         return {}
 
+    def mail_servers(self) -> MailServers | None:
+        """The servers of a desk that is reached by mail (``SendMail``, ``FetchMail``) and not by HTTP."""
+        return None
+
     def sign_in(self) -> Steps[Token] | None:
         """Steps to an access token, or None where the settings are credentials enough."""
         return None
@@ -232,6 +257,10 @@ class Connector(BaseModel):
         """The desk's own words about a refusal."""
         return reply.excerpt or f"status {reply.status}"
 
+    def retry_after(self, reply: Reply, now: datetime) -> float | None:
+        """Seconds to wait where the desk says so in another way than by ``Retry-After``."""
+        return None
+
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
         """The optional fields that a refusal names, in our words (``group``, ``urgency``, ``owner``,
         ``tags``, ``customer``, ``fields.NAME``), each with the desk's reason.
@@ -246,11 +275,11 @@ class Connector(BaseModel):
 
     # What the base brings.
 
-    def body(self, handoff: Handoff) -> Body:
-        """The brief in this desk's dialect within its limit, and the files that go along."""
+    def body(self, handoff: Handoff, dialect: Dialect | None = None) -> Body:
+        """The brief in this desk's dialect (or another) within its limit, and the files that go along."""
         from handrail.brief import compose
 
-        body = self.dialect.render(compose(handoff))
+        body = (dialect or self.dialect).render(compose(handoff))
         files = (*handoff.files, *body.files)
         if files and Can.ATTACH not in self.can:
             raise Unsupported(
@@ -298,12 +327,3 @@ class Connector(BaseModel):
             if name.casefold() in names:
                 return str(names[name.casefold()])
         return None
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

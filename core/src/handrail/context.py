@@ -13,13 +13,23 @@ from handrail.driver import Driver
 from handrail.engine import Schedule
 from handrail.errors import NotFound
 from handrail.http import Http
+from handrail.mail import MailTransport
 from handrail.store import Store
+from handrail.wire import Transport
 
 Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def transport(connector: Connector) -> Transport:
+    """The way to a desk: by mail where it has mail servers, else by HTTP."""
+    timeout, servers = connector.timeout.total_seconds(), connector.mail_servers()
+    if servers is not None:
+        return MailTransport(servers, timeout=timeout)
+    return Http(connector.base_url, timeout=timeout, connections=connector.concurrency)
 
 
 @dataclass
@@ -44,15 +54,10 @@ class Context:
         connector = self.connector(desk)
         with self._lock:
             if desk not in self._drivers:
-                http = Http(
-                    connector.base_url,
-                    timeout=connector.timeout.total_seconds(),
-                    connections=connector.concurrency,
-                )
-                self._drivers[desk] = Driver(connector, http, self.clock)
+                self._drivers[desk] = Driver(connector, transport(connector), self.clock)
             return self._drivers[desk]
 
     def close(self) -> None:
         for driver in self._drivers.values():
-            driver.http.close()
+            driver.transport.close()
         self.store.close()

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,9 +20,11 @@ import tenacity
 from handrail.connector import Change, Said
 from handrail.context import Context
 from handrail.engine import LEASE_SECONDS
-from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, Unsupported
-from handrail.ids import ulid
+from handrail.errors import Conflict, DeskError, DeskPaused, HandrailError, Refused, Unsupported
+from handrail.fallback import give_up
+from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
+from handrail.roads import READS
 from handrail.steps import Steps
 from handrail.store import desks, handoffs, operations, updates
 from handrail.store.operations import StoredJournal
@@ -44,6 +47,9 @@ class Work:
     handoff: Handoff
     operation: Any
     ticket: Ticket | None
+    attempt: int
+    """Which attempt at this handoff this is; it counts only as long as no other has begun."""
+    began: datetime
 
 
 class Delivery:
@@ -67,13 +73,28 @@ class Delivery:
         now = self.context.clock()
         with self.context.store.begin() as connection:
             row = handoffs.get(connection, id, lock=True)
-            if not self._is_due(row, n, now) or handoffs.held(row, now):
+            if not self._is_due(row, n, now):
                 return None
-            why = desks.paused(connection, row.desk)
+            if handoffs.held(row, now):
+                if n >= 0:
+                    self._come_back(connection, row, now)
+                return None
+            why = desks.paused(connection, row.desk, lock=True)
             if why is not None:
                 self._release(connection, row, last_error=f"{row.desk} is paused: {why}")
                 return None
             return self._take(connection, row, now)
+
+    def _come_back(self, connection: sa.Connection, row: Any, now: datetime) -> None:
+        """This job is there for the case that the attempt dies, which may yet happen."""
+        handoffs.change(connection, row.id, n=row.n + 1)
+        delay = (row.lease_until - now).total_seconds() + 1
+        self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
+
+    def _lease(self, desk: str) -> float:
+        """Seconds that no single exchange takes, its second try after a sign-in included."""
+        known = self.context.config.desks.get(desk)
+        return max(LEASE_SECONDS, 20 * known.timeout.total_seconds()) if known else LEASE_SECONDS
 
     def _is_due(self, row: Any, n: int, now: datetime) -> bool:
         if row.due_at is None:
@@ -86,13 +107,15 @@ class Delivery:
         if operation is None:
             self._release(connection, row)
             return None
-        n = handoffs.lease(connection, row, now, LEASE_SECONDS)
-        self.context.schedule(connection, f"deliver:{row.desk}", row.id, n, LEASE_SECONDS + 1)
+        seconds, attempt = self._lease(row.desk), row.attempts + 1
+        n = handoffs.lease(connection, row, now, seconds)
+        self.context.schedule(connection, f"deliver:{row.desk}", row.id, n, seconds + 1)
         operations.change(connection, operation.id, tries=operation.tries + 1)
         state = row.state if row.ticket_id else State.DELIVERING
         since = row.trying_since or now
-        handoffs.change(connection, row.id, state=state, attempts=row.attempts + 1, trying_since=since)
-        return Work(Handoff.model_validate_json(row.body), operation, self._ticket(connection, row))
+        handoffs.change(connection, row.id, state=state, attempts=attempt, trying_since=since)
+        handoff, ticket = Handoff.model_validate_json(row.body), self._ticket(connection, row)
+        return Work(handoff, operation, ticket, attempt, now)
 
     def _next_operation(self, connection: sa.Connection, id: str) -> Any:
         """The first operation that is not done. Messages that wait behind a message go out with it."""
@@ -101,7 +124,7 @@ class Delivery:
             return waiting[0] if waiting else None
         together = []
         for operation in waiting:
-            if operation.kind != "say":
+            if operation.kind != "say" or operation.tries:
                 break
             together.append(operation)
         if len(together) > 1:
@@ -122,10 +145,17 @@ class Delivery:
 
     def _perform(self, work: Work) -> Work | None:
         """Send one operation; the next piece of work, or None where this attempt ends."""
-        driver = self.context.driver(work.handoff.desk)
-        journal = StoredJournal(self.context.store, work.operation)
         try:
-            ticket = driver.run(self._steps(work), journal)
+            return self._performed(work)
+        except Superseded:
+            log.warning("an attempt at %s took so long that another has taken over", work.handoff.id)
+            return None
+
+    def _performed(self, work: Work) -> Work | None:
+        guard = partial(self._guard, work)
+        journal = StoredJournal(self.context.store, work.operation, guard)
+        try:
+            ticket = self.context.driver(work.handoff.desk).run(self._steps(work), journal)
         except Refused as refusal:
             return self._refused(work, journal, refusal)
         except Unsupported as refusal:
@@ -134,11 +164,29 @@ class Delivery:
             return self._pause(work, pause)
         except DeskError as trouble:
             return self._later(work, str(trouble), trouble.after)
+        except Superseded:
+            raise
         except Exception as error:
             log.exception("delivering %s failed", work.handoff.id)
             words = str(error) if isinstance(error, HandrailError) else "see the log"
             return self._later(work, f"an error in the connector: {type(error).__name__}: {words}", None)
         return self._done(work, ticket)
+
+    def _guard(self, work: Work, connection: sa.Connection) -> None:
+        """Nothing is sent, and nothing noted, by an attempt that another has overtaken."""
+        now, seconds = self.context.clock(), self._lease(work.handoff.desk)
+        if abs(now - work.began) < timedelta(seconds=seconds / 4):
+            if not handoffs.is_attempt(handoffs.get(connection, work.handoff.id), work.attempt):
+                raise Superseded
+        elif not handoffs.renew(connection, work.handoff.id, work.attempt, now, seconds):
+            raise Superseded
+
+    def _mine(self, connection: sa.Connection, work: Work) -> Any:
+        """The row, for what became of this attempt."""
+        row = handoffs.get(connection, work.handoff.id, lock=True)
+        if not handoffs.is_attempt(row, work.attempt):
+            raise Superseded
+        return row
 
     def _steps(self, work: Work) -> Callable[[], Steps[Ticket]]:
         connector, payload = self.context.connector(work.handoff.desk), json.loads(work.operation.payload)
@@ -162,25 +210,23 @@ class Delivery:
 
     def _done(self, work: Work, ticket: Ticket) -> Work | None:
         now = self.context.clock()
-        with self.context.store.begin() as connection:
-            row = handoffs.get(connection, work.handoff.id, lock=True)
+        with self.inbox.taking() as connection:
+            row = self._mine(connection, work)
             operations.change(connection, work.operation.id, state="done", done_at=now, error=None)
             updates.save_ours(connection, row.desk, ticket.ours)
             said = _DONE[work.operation.kind]
             handoffs.note(connection, row.id, now, f"{said} {row.desk}, ticket {ticket.id}")
-            values = {"last_error": None, "trying_since": None, "ticket_id": ticket.id}
-            handoffs.change(connection, row.id, **values)
+            values = {"trying_since": None, "ticket_id": ticket.id}
+            handoffs.change(connection, row.id, last_error=operations.failure(connection, row.id), **values)
             self.inbox.delivered(connection, work.handoff, ticket, new=ticket.id != row.ticket_id)
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
-            following = self._take(connection, handoffs.get(connection, row.id), now)
-        self.inbox.announce()
-        return following
+            return self._take(connection, handoffs.get(connection, row.id), now)
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""
         desk, handoff = work.handoff.desk, work.handoff
-        self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket.id}", 0, 0)
+        self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket.id}", work.attempt * READS, 0)
         after = self.context.connector(desk).sweep_after
         if work.operation.kind == "create" and after is not None:
             self.context.schedule(connection, f"sweep:{desk}", handoff.id, 0, after.total_seconds())
@@ -211,11 +257,12 @@ class Delivery:
     def _later(self, work: Work, why: str, after: float | None) -> Work | None:
         now = self.context.clock()
         with self.context.store.begin() as connection:
-            row = handoffs.get(connection, work.handoff.id, lock=True)
-            since = row.trying_since or now
-            if now - since >= self.context.config.give_up_after:
-                return self._give_up(connection, row, work, f"gave up after {now - since}: {why}")
-            delay = max(after or 0.0, _backoff(work.operation.tries + 1))
+            row = self._mine(connection, work)
+            spent = max(now - (row.trying_since or now), timedelta(0))
+            left = self.context.config.give_up_after - spent
+            if left <= timedelta(0):
+                return self._give_up(connection, row, work, f"gave up after {spent}: {why}")
+            delay = min(max(after or 0.0, _backoff(work.operation.tries + 1)), left.total_seconds())
             due = now + timedelta(seconds=delay)
             self._release(connection, row, due_at=due, last_error=why)
             self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
@@ -226,7 +273,7 @@ class Delivery:
         """A person is needed: the desk's handoffs wait until ``handrail check`` or ``retry`` succeeds."""
         now = self.context.clock()
         with self.context.store.begin() as connection:
-            row = handoffs.get(connection, work.handoff.id, lock=True)
+            row = self._mine(connection, work)
             desks.change(connection, row.desk, paused_because=str(pause), paused_at=now)
             state = row.state if row.ticket_id else State.ACCEPTED
             self._release(connection, row, state=state, last_error=f"{row.desk} is paused: {pause}")
@@ -243,16 +290,17 @@ class Delivery:
         journal.new_round()
         now = self.context.clock()
         with self.context.store.begin() as connection:
+            self._mine(connection, work)
             handoffs.change(connection, handoff.id, body=handoff.model_dump_json())
             for name, why in named.items():
                 handoffs.note(
                     connection, handoff.id, now, f"{handoff.desk} refused {name}: {why}; sent without it"
                 )
-            return self._take(connection, handoffs.get(connection, handoff.id, lock=True), now)
+            return self._take(connection, handoffs.get(connection, handoff.id), now)
 
     def _failed(self, work: Work, why: str) -> Work | None:
         with self.context.store.begin() as connection:
-            row = handoffs.get(connection, work.handoff.id, lock=True)
+            row = self._mine(connection, work)
             return self._give_up(connection, row, work, why)
 
     def _give_up(self, connection: sa.Connection, row: Any, work: Work, why: str) -> Work | None:
@@ -264,41 +312,7 @@ class Delivery:
             )
             handoffs.note(connection, row.id, now, f"{work.operation.kind} failed for good: {why}")
             return self._take(connection, handoffs.get(connection, row.id), now)
-        following = self._next_desk(work.handoff)
-        if following is None:
-            self._release(connection, row, state=State.UNDELIVERED, last_error=why, trying_since=None)
-            handoffs.note(connection, row.id, now, f"undelivered: {why}")
-            return None
-        return self._fall_back(connection, row, work, following, why, now)
-
-    def _next_desk(self, handoff: Handoff) -> str | None:
-        chain = [desk for desk in self.context.config.fallback if desk != self._first_desk(handoff)]
-        return chain[handoff.hop] if handoff.hop < len(chain) else None
-
-    def _first_desk(self, handoff: Handoff) -> str:
-        return handoff.desk if handoff.hop == 0 else (handoff.came_from or "").partition(":")[0]
-
-    def _fall_back(
-        self, connection: sa.Connection, row: Any, work: Work, desk: str, why: str, now: datetime
-    ) -> Work | None:
-        """The next desk, under a key of its own; its entry says where the handoff could not go."""
-        first = self._first_desk(work.handoff)
-        doubt = "; it may hold a ticket all the same" if operations.in_doubt(connection, row.id) else ""
-        moved = work.handoff.model_copy(
-            update={
-                "desk": desk,
-                "hop": work.handoff.hop + 1,
-                "came_from": f"{first}: {why}{doubt}",
-                "unset": {},
-            }
-        )
-        operations.change(connection, work.operation.id, id=ulid(now), tries=0, round=0)
-        values = {"desk": desk, "hop": moved.hop, "body": moved.model_dump_json(), "trying_since": None}
-        handoffs.change(connection, row.id, last_error=why, **values)
-        handoffs.note(connection, row.id, now, f"{work.handoff.desk} failed: {why}{doubt}; now to {desk}")
-        fresh = handoffs.get(connection, row.id)
-        self._release(connection, fresh, due_at=now)
-        self.context.schedule(connection, f"deliver:{desk}", row.id, fresh.n + 1, 0)
+        give_up(self.context, connection, row, why)
         return None
 
 
@@ -313,17 +327,26 @@ def _backoff(tries: int) -> float:
 
 
 def retry(context: Context, handoff_id: str) -> None:
-    """Send what failed again, now: a dead letter, a failed message, or whatever waits for its time."""
+    """Send what failed again, now: a dead letter, a failed message, or whatever waits for its time.
+
+    What certainly failed is put in new words: the configuration or the desk may have been mended since.
+    """
     now = context.clock()
     with context.store.begin() as connection:
         row = handoffs.get(connection, handoff_id, lock=True)
+        if row.state == State.CANCELLED:
+            raise Conflict(f"handoff {handoff_id} was cancelled")
         failed = [each.id for each in operations.of_handoff(connection, handoff_id) if each.state == "failed"]
         operations.change(connection, failed, state="todo", tries=1)
-        if operations.first_todo(connection, handoff_id) is None or handoffs.held(row, now):
+        first = operations.first_todo(connection, handoff_id)
+        dead = row.state == State.UNDELIVERED
+        for id in [*failed, *([first.id] if dead and first is not None else [])]:
+            operations.fresh_round(connection, id)
+        if first is None or handoffs.held(row, now):
             return
         desks.change(connection, row.desk, paused_because=None, paused_at=None)
-        state = State.ACCEPTED if row.state == State.UNDELIVERED else row.state
         free = {"lease_by": None, "lease_until": None, "trying_since": None}
+        state = State.ACCEPTED if dead else row.state
         handoffs.change(connection, handoff_id, state=state, n=row.n + 1, due_at=now, **free)
         handoffs.note(connection, handoff_id, now, "sent again by command")
         context.schedule(connection, f"deliver:{row.desk}", handoff_id, row.n + 1, 0)
@@ -336,8 +359,11 @@ def resume(context: Context, desk: str | None = None) -> None:
         for name in [desk] if desk else list(context.config.desks):
             if desks.paused(connection, name) is not None:
                 desks.change(connection, name, paused_because=None, paused_at=None)
-        for row in handoffs.left_over(connection, desk):
-            if not handoffs.held(row, now):
-                free = {"lease_by": None, "lease_until": None}
+    with context.store.begin() as connection:  # behind the commit no attempt finds its desk paused
+        for found in handoffs.left_over(connection, desk):
+            row = handoffs.get(connection, found.id, lock=True)
+            if row.n == found.n and not handoffs.held(row, now):
+                since = row.trying_since if row.due_at else None  # a pause counts for nothing
+                free = {"lease_by": None, "lease_until": None, "trying_since": since}
                 handoffs.change(connection, row.id, n=row.n + 1, due_at=now, **free)
                 context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, 0)

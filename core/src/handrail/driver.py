@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from handrail.connector import Connector
 from handrail.errors import (
@@ -48,7 +48,7 @@ class Driver:
         self.clock = clock
         self.tokens = _Tokens(self)
         self._names: dict[str, tuple[datetime, Reply]] = {}
-        self._names_lock = threading.Lock()
+        self._names_lock = threading.RLock()  # names of one kind may need those of another
         self._slots = threading.BoundedSemaphore(connector.concurrency)
 
     def run(self, make: Callable[[], Steps[T]], journal: Journal | None = None) -> T:
@@ -116,10 +116,15 @@ class Driver:
         self.tokens.current()  # a sign-in that fails must leave no doubt about the request itself
         entry = journal.next()
         if entry is None:
-            entry = journal.sending(prepare(self.connector, request, journal.round), self.clock())
-            return entry, self._send(request, entry, journal, doubted=False)
-        if entry.done and entry.answer and not self._expired(request, entry, journal):
-            return entry, entry.answer
+            if journal.outdated and journal.certain:
+                self._new_round(journal)
+            wire = prepare(self.connector, request, journal.round)
+            entry = journal.reuse(wire, request.repeatable, lambda done: not self._expired(request, done))
+            if entry is None:
+                entry = journal.sending(wire, self.clock())
+                return entry, self._send(request, entry, journal, doubted=False)
+        if entry.done and entry.answer:
+            return entry, self._still_good(request, entry, entry.answer, journal)
         doubted = entry.doubt
         if doubted:
             known = self._resolve(request, entry, journal)
@@ -128,11 +133,23 @@ class Driver:
         journal.again(entry, self.clock())
         return entry, self._send(request, entry, journal, doubted)
 
-    def _expired(self, request: Exchange, entry: Entry, journal: Journal) -> bool:
-        """An answer that is good for a time only (an upload token) and that nothing later relies on."""
-        if request.good_for is None or not journal.last_is_current:
+    def _expired(self, request: Exchange, entry: Entry) -> bool:
+        """True for an answer that was good for a time only, such as an upload token."""
+        if request.good_for is None:
             return False
         return self.clock() - (entry.answered_at or entry.last_sent) > request.good_for
+
+    def _still_good(self, request: Exchange, entry: Entry, answer: Reply, journal: Journal) -> Reply:
+        """What was answered before; where that is out of date, a new round if nothing was built on it."""
+        if self._expired(request, entry):
+            if journal.nothing_followed:
+                self._new_round(journal)
+            journal.outdated = True
+        return answer
+
+    def _new_round(self, journal: Journal) -> NoReturn:
+        journal.new_round()
+        raise _Again
 
     def _send(self, request: Exchange, entry: Entry, journal: Journal, doubted: bool) -> Reply:
         try:
@@ -146,15 +163,18 @@ class Driver:
                 raise Refused(str(used)) from None
             raise _Again from None
         except Refused as refusal:
-            self._believe(
-                request, entry, journal, doubted, Reply(refusal.status or 400, str(refusal).encode())
-            )
+            reply = refusal.reply if isinstance(refusal, _No) else Reply(400, str(refusal).encode())
+            self._believe(request, entry, journal, doubted, reply)
+            if journal.outdated:
+                self._new_round(journal)
             raise
         if not reply.ok:
             self._believe(request, entry, journal, doubted, reply)
         return reply
 
-    def _believe(self, request: Exchange, entry: Entry, journal: Journal, doubted: bool, reply: Reply) -> None:
+    def _believe(
+        self, request: Exchange, entry: Entry, journal: Journal, doubted: bool, reply: Reply
+    ) -> None:
         """A no proves nothing about an earlier try: where that is in doubt, look before believing the no."""
         if doubted and request.unless is not None:
             journal.answered(entry, reply, self.clock(), done=False)
@@ -163,31 +183,49 @@ class Driver:
 
     def _resolve(self, request: Exchange, entry: Entry, journal: Journal) -> Reply | None:
         """Before a doubtful request is repeated: what is known of its effect? None: repeat its bytes."""
-        if request.unless is None or (request.key and not entry.answer and self._key_holds(entry)):
+        if request.unless is None:
+            if request.key and not request.repeatable and not self._key_holds(entry):
+                raise Refused(
+                    "an earlier try may have arrived; the desk no longer knows its key, and nothing can look"
+                )
             return None
-        found = self._run_once(request.unless, None)
+        if request.key and not entry.answer and self._key_holds(entry):
+            return None
+        found = self._look(request.unless)
         if found is not None:
             return Reply(200, found=found)
         waited = self.clock() - entry.last_sent
+        if waited < timedelta(0):  # the clock went back: how long it really was is not known
+            journal.wait_anew(entry, self.clock())
+            waited = timedelta(0)
         if waited < self.connector.lag:
-            raise Unsure("not visible on the desk yet", after=(self.connector.lag - waited).total_seconds())
+            following = min(look for look in (*self.connector.looks, self.connector.lag) if look > waited)
+            raise Unsure("not visible on the desk yet", after=(following - waited).total_seconds())
         if entry.answer:
             return self._stored_no(request, entry, entry.answer, journal)
         if request.key:
-            journal.new_round()
-            raise _Again
+            self._new_round(journal)
         return None
+
+    def _look(self, unless: Steps[T]) -> T:
+        """A look that the desk refuses says nothing about what it was to find."""
+        try:
+            return self._run_once(unless, None)
+        except Refused as refusal:
+            raise Unsure(f"looking for what an earlier try left failed: {refusal}") from None
 
     def _stored_no(self, request: Exchange, entry: Entry, answer: Reply, journal: Journal) -> Reply:
         """The no that an earlier try got, now that the look has shown that nothing had happened."""
         journal.without_effect(entry, False)
         if answer.status in request.accept:
             return answer
-        raise Refused(answer.excerpt, status=answer.status)
+        if journal.outdated:
+            self._new_round(journal)
+        raise self._judge(answer, request)
 
     def _key_holds(self, entry: Entry) -> bool:
         window = self.connector.key_window
-        return not entry.key_lost and (window is None or self.clock() - entry.first_sent < window)
+        return not entry.key_lost and (window is None or abs(self.clock() - entry.first_sent) < window)
 
     # One exchange.
 
@@ -211,6 +249,8 @@ class Driver:
     def _judge(self, reply: Reply, request: Exchange) -> Exception:
         """Which of the endings a reply is that is no yes."""
         words, after = self.connector.explain(reply), retry_after(reply, self.clock())
+        if after is None:
+            after = self.connector.retry_after(reply, self.clock())
         message = f"{request.title}: {reply.status} {words}".strip()
         if reply.status in _LATER:
             return NotDone(message, after=after)
@@ -222,7 +262,7 @@ class Driver:
             return _KeyIsUsed(message)
         if reply.status >= 500 or (reply.status == 409 and request.key):
             return Unsure(message, after=after)
-        return Refused(message, fields=self.connector.refused_fields(reply), status=reply.status)
+        return _No(message, reply, self.connector.refused_fields(reply))
 
     def _look_up(self, names: Names) -> Reply:
         with self._names_lock:
@@ -232,12 +272,21 @@ class Driver:
             if fetched and now - fetched < good_for:
                 return reply
             reply = Reply(200, json.dumps(self._run_once(self.connector.names(names.kind), None)).encode())
-            self._names[names.kind] = (now, reply)
+            fresh = {k: kept for k, kept in self._names.items() if now - kept[0] < NAMES_ARE_FRESH_FOR}
+            self._names = fresh | {names.kind: (now, reply)}
             return reply
 
 
 class _KeyIsUsed(DeskError):
     """The desk knows this idempotency key with other content."""
+
+
+class _No(Refused):
+    """A refusal with the answer that said it."""
+
+    def __init__(self, message: str, reply: Reply, fields: Mapping[str, str]) -> None:
+        super().__init__(message, fields=fields, status=reply.status)
+        self.reply = reply
 
 
 class _Tokens:
@@ -247,7 +296,8 @@ class _Tokens:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._busy = False
         self._token: Token | None = None
         self._until: datetime | None = None
 
@@ -270,10 +320,20 @@ class _Tokens:
         steps = self._driver.connector.sign_in()
         if steps is None:
             return
+        if self._busy:
+            raise ConnectorError(
+                "sign_in needs the token that it is to get: its requests must be public=True"
+            )
+        self._busy = True
         try:
             self._token = self._driver._run_once(steps, None)
         except Refused as refusal:
             raise DeskPaused(f"signing in failed: {refusal}") from None
+        except Unsure as trouble:  # an answer that was not understood may hold the token: it is not quoted
+            words = "the answer is not understood" if trouble.__cause__ else str(trouble)
+            raise NotDone(f"signing in failed: {words}", after=trouble.after) from None
+        finally:
+            self._busy = False
         lifetime = self._token.expires_in
         self._until = now + max(timedelta(seconds=lifetime) - self.EARLY, timedelta(0)) if lifetime else None
 
@@ -288,11 +348,9 @@ def retry_after(reply: Reply, now: datetime) -> float | None:
     value = reply.headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -19,11 +19,16 @@ def parse_duration(value: Any) -> timedelta:
     parts = _DURATION.findall(value) if isinstance(value, str) else []
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise ValueError(f"{value!r} is no duration; write 30s, 10m, 24h or 2d")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError(f"{value!r} is longer than time lasts") from None
 
 
 def format_duration(value: timedelta) -> str:
     """The shortest of the forms that ``parse_duration`` reads."""
+    if value.microseconds:
+        return f"{value.total_seconds():.6f}".rstrip("0") + "s"
     seconds = int(value.total_seconds())
     for unit in ("d", "h", "m"):
         if seconds and seconds % _UNITS[unit] == 0:

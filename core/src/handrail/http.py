@@ -1,7 +1,8 @@
 """The one file that knows ``requests``: sends exact bytes and says how the exchange ended.
 
 Done is a ``Reply`` that was read to its end. ``NotDone`` means that certainly nothing arrived, ``Unsure``
-that something may have. Redirects are never followed, ``.netrc`` and cookies never used.
+that something may have. Redirects are never followed, ``.netrc`` and cookies never used; proxies of the
+environment (``HTTPS_PROXY``) are, but not on the way to this machine itself.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import http.cookiejar
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from handrail.errors import NotDone, Refused, Unsure
 from handrail.steps import Reply
-from handrail.wire import Wire
+from handrail.wire import Wire, is_loopback
 
 MAX_REPLY_BYTES = 20_000_000
 CONNECT_SECONDS = 10.0
@@ -30,6 +34,7 @@ class Http:
         """``timeout`` in seconds: for the wait between two reads, and thrice that for the whole answer."""
         self.base_url = base_url
         self.timeout = timeout
+        self._is_here = is_loopback(urlsplit(base_url).hostname)
         self.session = requests.Session()
         self.session.headers.clear()
         self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
@@ -45,13 +50,14 @@ class Http:
         try:
             answer = self.session.request(
                 wire.method,
-                self.base_url + wire.path,
+                wire.path if wire.path.startswith("https://") else self.base_url + wire.path,
                 data=wire.body or None,
                 headers={"Accept-Encoding": "gzip, deflate", **headers, **wire.headers},
                 timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout),
                 allow_redirects=False,
                 stream=True,
                 auth=_as_it_is,
+                proxies=_no_proxies() if self._is_here else None,
             )
             with answer:
                 return Reply(
@@ -59,11 +65,13 @@ class Http:
                 )
         except requests.RequestException as error:
             raise _outcome(error) from None
+        except UnicodeError:  # raised before a byte goes out; its own words would quote the header
+            raise Refused("the request cannot be sent: a header has characters outside of Latin-1") from None
 
     def _read(self, answer: requests.Response) -> bytes:
         deadline = time.monotonic() + 3 * self.timeout
         parts, size = [], 0
-        for part in answer.iter_content(65536):
+        for part in _arriving(answer):
             parts.append(part)
             size += len(part)
             if size > MAX_REPLY_BYTES:
@@ -71,6 +79,20 @@ class Http:
             if time.monotonic() > deadline:
                 raise Unsure(f"the desk's answer did not end within {3 * self.timeout:.0f} seconds")
         return b"".join(parts)
+
+
+def _no_proxies() -> dict[str, Any]:
+    """What makes requests leave out the proxies that the environment names."""
+    return {"http": None, "https": None, "all": None}
+
+
+def _arriving(answer: requests.Response) -> Iterator[bytes]:
+    """The content in the pieces in which it comes; ``iter_content`` would wait until a piece is full."""
+    try:
+        while part := answer.raw.read1(65536, decode_content=True):
+            yield part
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ConnectionError(error) from None
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -7,8 +7,10 @@ entries in memory; the store's subclass makes each of them durable before the re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from handrail.steps import Reply
 from handrail.wire import Wire
@@ -29,21 +31,34 @@ class Entry:
     answered_at: datetime | None = None
 
 
+class Superseded(Exception):
+    """Another attempt has taken this operation over; what this one does or learns counts no more."""
+
+
 class Journal:
     """The entries of one operation in one round.
 
     A round begins anew when the request must differ: an optional field was refused, or the idempotency
-    key can no longer be used. Within a round the bytes of a request never change.
+    key can no longer be used. Within a round the bytes of a request never change. ``former`` are requests
+    that the round before had done: they are not sent again. ``outdated`` is True where an answer was used
+    that is no longer good, because a later request was built on it.
     """
 
-    def __init__(self, round_: int = 0, entries: list[Entry] | None = None) -> None:
+    def __init__(
+        self, round_: int = 0, entries: list[Entry] | None = None, former: Sequence[Entry] = ()
+    ) -> None:
         self.round = round_
         self.entries = entries or []
+        self.former = _done(former)
+        for entry in self.entries:
+            self._take_former(partial(_same_place, entry))
         self.position = 0
+        self.outdated = False
 
     def rewind(self) -> None:
         """Begin to feed a new generator from the first entry."""
         self.position = 0
+        self.outdated = False
 
     def next(self) -> Entry | None:
         """The entry that the generator's next request with an effect has, if it was ever sent."""
@@ -51,9 +66,37 @@ class Journal:
         return self.entries[self.position - 1] if self.position <= len(self.entries) else None
 
     @property
-    def last_is_current(self) -> bool:
-        """True when no later request was sent than the one that was asked for last."""
-        return self.position >= len(self.entries)
+    def nothing_followed(self) -> bool:
+        """True when no request behind the one that was asked for last has, or may have, had an effect."""
+        return not any(entry.done or entry.doubt for entry in self.entries[self.position :])
+
+    @property
+    def certain(self) -> bool:
+        """True when of every request of this round it is known what became of it."""
+        return not any(entry.doubt for entry in self.entries)
+
+    def reuse(self, wire: Wire, repeatable: bool, good: Callable[[Entry], bool]) -> Entry | None:
+        """The entry of the round before that had this done already, now one of this round, or None.
+
+        Other bytes in the same place are sent where repeating is harmless; else it was done, as it was.
+        """
+
+        def fits(entry: Entry) -> bool:
+            there = (entry.wire.method, entry.wire.path) == (wire.method, wire.path)
+            return there and (entry.wire.body == wire.body or not repeatable) and good(entry)
+
+        found = self._take_former(fits)
+        if found is None:
+            return None
+        entry = replace(found, n=len(self.entries))
+        self.entries.append(entry)
+        self.keep(entry)
+        return entry
+
+    def _take_former(self, fits: Callable[[Entry], bool]) -> Entry | None:
+        found = next((entry for entry in self.former if fits(entry)), None)
+        self.former = [entry for entry in self.former if entry is not found]
+        return found
 
     def sending(self, wire: Wire, now: datetime) -> Entry:
         """Note that ``wire`` goes out for the first time. Durable when it returns."""
@@ -66,6 +109,11 @@ class Journal:
         """Note that an entry's bytes go out once more. Durable when it returns."""
         entry.last_sent = now
         entry.doubt, entry.answer, entry.done = True, None, False
+        self.keep(entry)
+
+    def wait_anew(self, entry: Entry, now: datetime) -> None:
+        """Count the time since the last try from now."""
+        entry.last_sent = now
         self.keep(entry)
 
     def answered(self, entry: Entry, reply: Reply, now: datetime, *, done: bool) -> None:
@@ -87,13 +135,17 @@ class Journal:
     def new_round(self) -> None:
         """Begin again with new bytes and a new key."""
         self.round += 1
+        self.former = [*_done(self.entries), *self.former]
         self.entries = []
-        self.position = 0
+        self.rewind()
 
     def keep(self, entry: Entry) -> None:
         """Make ``entry`` durable. In memory there is nothing to do."""
 
-    @property
-    def doubtful(self) -> bool:
-        """True while any request of this round may have happened without our knowing."""
-        return any(entry.doubt for entry in self.entries)
+
+def _done(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.done and entry.answer and entry.answer.ok]
+
+
+def _same_place(one: Entry, other: Entry) -> bool:
+    return (one.wire.method, one.wire.path) == (other.wire.method, other.wire.path)

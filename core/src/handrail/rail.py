@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -131,9 +132,7 @@ class Handrail:
 
     def say(self, handoff_id: str, message: Message) -> None:
         """Add a later message to the ticket; durable when it returns, delivered in order."""
-        with self.context.store.begin() as connection:
-            said = accepting.said([message])
-            accepting.queue(self.context, connection, handoff_id, "say", said)
+        accepting.say(self.context, handoff_id, message)
 
     def set_urgency(self, handoff_id: str, urgency: Urgency | str) -> None:
         """Change how urgent a handoff is, also on its desk."""
@@ -191,7 +190,7 @@ class Handrail:
 
     def updates(self, after: str | None = None, limit: int = 1000) -> Iterator[Update]:
         """Updates behind a cursor (None: from the first), in the order in which they were stored."""
-        if after is not None and not after.isdigit():
+        if after is not None and not re.fullmatch("[0-9]{1,18}", after):
             raise InputError(
                 f"{after!r} is no cursor of ours; use one that came with an update", field="after"
             )
@@ -276,7 +275,9 @@ class Handrail:
         with self.context.store.read() as connection:
             polls = [desks.get(connection, n) for n, c in self.config.desks.items() if Can.POLL in c.can]
             polled = all(row is not None and row.poll_due_at and row.poll_due_at > started for row in polls)
-            return polled and not handoffs.due(connection, soon, 1) and not desks.due_hooks(connection, soon)
+            if not polled or handoffs.due(connection, soon, 1) or desks.due_hooks(connection, soon):
+                return False
+            return not handoffs.at_work(connection)
 
 
 def _enum(kind: type[E], value: E | str | None, field: str) -> E | None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from handrail.connector import Can, Doorbell, Page
 from handrail.context import Context
 from handrail.errors import HandrailError, SignatureError, Unsupported
+from handrail.fallback import undone
 from handrail.ids import ulid
 from handrail.model import Ticket, Update
 from handrail.signature import Hook
@@ -21,6 +22,8 @@ log = logging.getLogger("handrail.sync")
 SOLVED_STAYS_WATCHED = timedelta(days=28)
 """A solved ticket may be reopened for this long before it is no longer asked for."""
 PAGES_AT_ONCE = 20
+READS = 1000
+"""Numbers of the jobs that read one ticket: each occasion has so many of its own, for its tries."""
 _RETRIES = 30
 _PATIENCE = 3
 _SOON = 5.0
@@ -64,16 +67,15 @@ class Roads:
             return
         try:
             page = self._read_hook(row.desk, Hook(row.body, json.loads(row.headers)))
-        except HandrailError as error:
-            return self._later(id, str(error))
-        with self.context.store.begin() as connection:
+        except Exception as error:
+            return self._later(id, _words("reading a webhook", error))
+        with self.inbox.taking(row.desk, page) as connection:
             row = desks.hook(connection, id, lock=True)
             patient = row.n < _PATIENCE
             items = page.items if row.state == "todo" else []
             taken = {self.inbox.take(connection, row.desk, item, patient=patient) for item in items}
             if Taken.TOO_EARLY not in taken and row.state == "todo":
                 desks.change_hook(connection, id, state="done", due_at=None, error=None)
-        self.inbox.announce()
         if Taken.TOO_EARLY in taken:
             self._later(id, "it is about something that is still being sent")
 
@@ -120,10 +122,10 @@ class Roads:
         delay = self.context.connector(desk).poll.total_seconds()
         error = None
         try:
-            self.poll(desk)
-        except HandrailError as trouble:
-            error = str(trouble)
-            log.warning("polling %s: %s", desk, trouble)
+            if row.paused_because is None:
+                self.poll(desk)
+        except Exception as trouble:
+            error = _words(f"polling {desk}", trouble)
         self.schedule_poll(desk, delay, error)
 
     def schedule_poll(self, desk: str, delay: float, error: str | None = None) -> None:
@@ -160,14 +162,14 @@ class Roads:
 
     def _take_page(self, desk: str, page: Page, *, keep_cursor: bool = False) -> tuple[int, bool]:
         """Store a page and, with it, where the next begins; what came too early is asked for again."""
-        with self.context.store.begin() as connection:
+        with self.inbox.taking(desk, page) as connection:
             taken = [self.inbox.take(connection, desk, item) for item in page.items]
+            taken += [undone(self.context, connection, desk, late) for late in page.undone]
             complete = Taken.TOO_EARLY not in taken
             if complete and not keep_cursor:
                 desks.change(
                     connection, desk, cursor=page.cursor, polled_at=self.context.clock(), poll_error=None
                 )
-        self.inbox.announce()
         return taken.count(Taken.STORED), complete
 
     def read_step(self, desk_and_ticket: str, n: int) -> None:
@@ -177,12 +179,21 @@ class Roads:
             return
         try:
             self._take_page(desk, self._page_of(desk, ticket_id), keep_cursor=True)
-        except HandrailError as error:
-            log.warning("reading ticket %s of %s: %s", ticket_id, desk, error)
-            if n < _RETRIES:
+        except Exception as error:
+            _words(f"reading ticket {ticket_id} of {desk}", error)
+            if n % READS < _RETRIES:
                 self.schedule_read(desk, ticket_id, n + 1)
 
     def schedule_read(self, desk: str, ticket_id: str, n: int) -> None:
         with self.context.store.begin() as connection:
-            delay = _SOON * min(n, 12)
+            delay = _SOON * min(n % READS, 12)
             self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", n, delay)
+
+
+def _words(doing: str, error: Exception) -> str:
+    """What went wrong, for the log and for people; of an error that is not ours only the log says all."""
+    if isinstance(error, HandrailError):
+        log.warning("%s: %s", doing, error)
+        return str(error)
+    log.error("%s failed", doing, exc_info=error)
+    return f"an error in the connector: {type(error).__name__}: see the log"

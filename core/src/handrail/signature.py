@@ -29,7 +29,7 @@ class Hook:
         """The decoded body; ``{}`` where it is no JSON object."""
         try:
             data = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return data if isinstance(data, dict) else {}
 

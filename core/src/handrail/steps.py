@@ -7,13 +7,15 @@ driver does the sending, the waiting and the remembering.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from handrail.errors import ConnectorError, Unsure
+from handrail.form import form_data
+from handrail.model import File
 from handrail.text import one_line
 from handrail.wire import Wire
 
@@ -84,13 +86,15 @@ class Exchange(Step):
 class Request(Exchange):
     """One HTTP request, relative to the connector's API address; POST, PUT, PATCH and DELETE have an effect.
 
-    ``root`` leaves ``Connector.api`` out of the address.
+    ``root`` leaves ``Connector.api`` out of the address. ``form`` is sent as ``multipart/form-data``: names
+    with a text or a file each; a name may come several times.
     """
 
     method: str
     path: str
     params: Mapping[str, str | int] | None = None
     json: Any = None
+    form: Sequence[tuple[str, str | File]] | None = None
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
@@ -114,6 +118,8 @@ class Request(Exchange):
         if self.json is not None:
             body = json.dumps(self.json, ensure_ascii=False, separators=(",", ":")).encode()
             headers.setdefault("Content-Type", "application/json")
+        if self.form is not None:
+            headers["Content-Type"], body = form_data(self.form)
         if self.key:
             headers[key_header] = self.key if round_ == 0 else f"{self.key}-r{round_}"
         query = "?" + urlencode(self.params, doseq=True) if self.params else ""

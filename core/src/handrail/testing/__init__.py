@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "handrail.testing.clock": "Clock",
-    "handrail.testing.desk": "SimulatedComment SimulatedDesk SimulatedFile SimulatedTicket answer route",
+    "handrail.testing.desk": "Refusal Seen SimulatedComment SimulatedDesk SimulatedFile SimulatedTicket action answer route",
     "handrail.testing.kit": "ConnectorTests",
     "handrail.testing.world": "World a_conversation a_file",
 }
@@ -32,6 +32,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 __all__ = [
     "Clock",
     "ConnectorTests",
+    "Refusal",
+    "Seen",
     "SimulatedComment",
     "SimulatedDesk",
     "SimulatedFile",
@@ -39,6 +41,7 @@ __all__ = [
     "World",
     "a_conversation",
     "a_file",
+    "action",
     "answer",
     "route",
 ]

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from handrail.connector import Connector
 from handrail.http import Http
+from handrail.mail import MailTransport
 from handrail.model import Message, Role
 from handrail.testing.clock import Clock
 from handrail.testing.desk import SimulatedDesk
@@ -68,7 +69,8 @@ def _die_at(step: int) -> None:
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _around(Http, "send", passed)
+    for transport in (Http, MailTransport):
+        _around(transport, "send", passed)
     sa.event.listen(sa.Engine, "commit", lambda connection: passed())
     _around(sa.engine.RootTransaction, "commit", passed, before=False)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from handrail.connector import Can, Connector
+from handrail.context import transport
 from handrail.driver import Driver, prepare
-from handrail.http import Http
 from handrail.journal import Journal
 from handrail.model import Handoff, State, Urgency
-from handrail.steps import Reply, Request, Step, Steps
+from handrail.steps import Exchange, Reply, Step, Steps
 from handrail.testing.kit_base import KitBase
 from handrail.testing.world import World, a_conversation, a_file
 
@@ -23,9 +23,9 @@ class ArrivalTests(KitBase):
     """The human sees everything, and nothing is dropped without a word."""
 
     def test_every_request_with_an_effect_is_made_safe(self, world: World) -> None:
-        """``Request`` itself refuses anything else; what is left to see is that ``create`` sends one."""
+        """The step itself refuses anything else; what is left to see is that ``create`` sends one."""
         steps = [step for step, _ in self._steps_of_create(world)]
-        effects = [step for step in steps if isinstance(step, Request) and step.has_effect]
+        effects = [step for step in steps if isinstance(step, Exchange) and step.has_effect]
 
         assert effects
         assert all(step.key or step.unless is not None or step.repeatable for step in effects)
@@ -88,7 +88,7 @@ class ArrivalTests(KitBase):
         """What ``create`` yields for one handoff, each with what the simulated desk answered."""
         seen: list[tuple[Step, Reply]] = []
         handoff = self._determined(world)
-        driver = Driver(world.connector, Http(world.connector.base_url, timeout=2), world.clock)
+        driver = Driver(world.connector, transport(world.connector), world.clock)
 
         def watched() -> Steps[Any]:
             steps = world.connector.create(handoff)
@@ -104,7 +104,7 @@ class ArrivalTests(KitBase):
         try:
             driver.run(watched, Journal())
         finally:
-            driver.http.close()
+            driver.transport.close()
         return seen
 
     def _files(self) -> list[Any]:
@@ -112,4 +112,4 @@ class ArrivalTests(KitBase):
 
 
 def _bytes(connector: Connector, step: Step) -> object:
-    return prepare(connector, step) if isinstance(step, Request) else step
+    return prepare(connector, step) if isinstance(step, Exchange) else step

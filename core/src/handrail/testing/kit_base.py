@@ -26,6 +26,8 @@ class KitBase:
     """A group that the simulated desk has."""
     requests_per_handoff: ClassVar[int] = 1
     """With a warm cache, without files."""
+    create_request: ClassVar[str | None] = None
+    """``METHOD /path`` of the request that creates, where others with an effect follow it."""
 
     @pytest.fixture
     def clock(self) -> Clock:
@@ -51,7 +53,7 @@ class KitBase:
         """``METHOD /path`` of the request that creates, as the desk saw it; a handoff is made to learn it."""
         if not world.desk.tickets:
             world.deliver(a_conversation("to learn the path", id="c-path"))
-        return self.last_effect(world)
+        return self.create_request or self.last_effect(world)
 
     def last_effect(self, world: World) -> str:
         effects = [seen for seen in world.desk.requests if seen.method not in ("GET", "HEAD")]

@@ -1,14 +1,161 @@
-"""The first schema."""
+"""The first schema. Generated from ``store/schema.py`` and frozen: later changes are later migrations."""
 
+import sqlalchemy as sa
 from alembic import op
-
-from handrail.store.schema import metadata
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+MOMENT = sa.BigInteger()
+"""Microseconds since the epoch, UTC."""
+
 
 def upgrade() -> None:
-    metadata.create_all(op.get_bind())
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "desks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("paused_because", sa.Text()),
+        sa.Column("paused_at", MOMENT),
+        sa.Column("cursor", sa.Text()),
+        sa.Column("polled_at", MOMENT),
+        sa.Column("poll_n", sa.Integer(), nullable=False),
+        sa.Column("poll_due_at", MOMENT),
+        sa.Column("poll_error", sa.Text()),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "handoffs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("desk", sa.Text(), nullable=False),
+        sa.Column("hop", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("group", sa.Text()),
+        sa.Column("urgency", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("trigger", sa.Text()),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("ticket_id", sa.Text()),
+        sa.Column("last_error", sa.Text()),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("trying_since", MOMENT),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("due_at", MOMENT),
+        sa.Column("lease_by", sa.Text()),
+        sa.Column("lease_until", MOMENT),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key"),
+    )
+    op.create_index("ix_handoffs_conversation_id", "handoffs", ["conversation_id"])
+    op.create_index("ix_handoffs_created_at", "handoffs", ["created_at"])
+    op.create_index("ix_handoffs_desk", "handoffs", ["desk"])
+    op.create_index("ix_handoffs_due_at", "handoffs", ["due_at"])
+    op.create_index("ix_handoffs_state", "handoffs", ["state"])
+    op.create_table(
+        "hooks",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("desk", sa.Text(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("received_at", MOMENT, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("due_at", MOMENT),
+        sa.Column("error", sa.Text()),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_hooks_state", "hooks", ["state"])
+    op.create_table(
+        "journal",
+        sa.Column("operation_id", sa.Text(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("first_sent", MOMENT, nullable=False),
+        sa.Column("last_sent", MOMENT, nullable=False),
+        sa.Column("doubt", sa.Boolean(), nullable=False),
+        sa.Column("key_lost", sa.Boolean(), nullable=False),
+        sa.Column("done", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.Integer()),
+        sa.Column("reply_headers", sa.Text()),
+        sa.Column("reply", sa.LargeBinary()),
+        sa.Column("answered_at", MOMENT),
+        sa.PrimaryKeyConstraint("operation_id", "round", "n"),
+    )
+    op.create_table(
+        "operations",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("handoff_id", sa.Text(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("done_at", MOMENT),
+        sa.Column("error", sa.Text()),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("handoff_id", "seq"),
+    )
+    op.create_table(
+        "ours",
+        sa.Column("desk", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("desk", "event_id"),
+    )
+    op.create_table(
+        "tickets",
+        sa.Column("desk", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("handoff_id", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text()),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("raw_status", sa.Text()),
+        sa.Column("status_at", MOMENT),
+        sa.Column("assignee", sa.Text()),
+        sa.Column("group", sa.Text()),
+        sa.Column("updated_at", MOMENT),
+        sa.Column("raw", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("desk", "id"),
+    )
+    op.create_index("ix_tickets_handoff_id", "tickets", ["handoff_id"])
+    op.create_table(
+        "timeline",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("handoff_id", sa.Text(), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_timeline_handoff_id", "timeline", ["handoff_id"])
+    op.create_table(
+        "updates",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("handoff_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("received_at", MOMENT, nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("ix_updates_handoff_id", "updates", ["handoff_id"])
+    # The row exists from the start: two writers that both have to make it would be in each other's way.
+    op.execute("insert into counters (name, value) values ('updates', 0)")

@@ -1,0 +1,42 @@
+"""Fixtures of the core tests: a clock that is set, the desk Acme, and worlds around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from handrail.testing import Clock
+from tests.desks import Acme, SimulatedAcme, Worlds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def acme(clock: Clock) -> Iterator[SimulatedAcme]:
+    with SimulatedAcme(clock=clock) as desk:
+        yield desk
+        assert desk.errors == [], "the simulated desk itself failed"
+
+
+@pytest.fixture
+def backup(clock: Clock) -> Iterator[SimulatedAcme]:
+    with SimulatedAcme(clock=clock) as desk:
+        yield desk
+        assert desk.errors == [], "the simulated desk itself failed"
+
+
+@pytest.fixture
+def worlds(clock: Clock, acme: SimulatedAcme, tmp_path: Path) -> Iterator[Worlds]:
+    with contextlib.ExitStack() as stack:
+        yield Worlds(clock, acme, stack, f"sqlite:///{tmp_path}/handrail.db")
+
+
+@pytest.fixture
+def connector(acme: SimulatedAcme) -> Acme:
+    return Acme(url=acme.url)
