@@ -1,0 +1,117 @@
+"""Writing to Freshdesk so that nothing is written twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from handrail import File, Handoff, Names, Reply, Request, Said, Steps, Ticket
+from handrail_freshdesk.asking import asked, every
+from handrail_freshdesk.looking import Mark, find, requester
+from handrail_freshdesk.polls import FreshdeskPolls
+from handrail_freshdesk.values import inert, sent, tags, typed
+
+GONE = frozenset({404})
+"""Deleted for good, or archived: it takes neither notes nor changes."""
+NOT_MERGED = frozenset({400, 403, 404, 405, 409, 422})
+
+
+class FreshdeskTickets(FreshdeskPolls):
+    def mark(self, marker: str, handoff: Handoff) -> Mark:
+        """The marker's place; one that Freshdesk refused is left for the next."""
+        field = self.marker_field if "marker_field" not in handoff.unset else None
+        return Mark(marker, field, tagged=field is None and "tags" not in handoff.unset)
+
+    # https://developers.freshdesk.com/api/#create_ticket
+    def post(
+        self, values: dict[str, Any], files: Sequence[File], marker: str, handoff: Handoff
+    ) -> Steps[Ticket]:
+        mark = self.mark(marker, handoff)
+        given = {**requester(handoff), **values, "tags": self._tags(handoff, mark)}
+        if mark.field:
+            given["custom_fields"] = {**values.get("custom_fields", {}), mark.field: marker}
+        look = self.landed(mark, handoff)
+        reply = yield from asked(Request("POST", "/tickets", unless=look, **sent(given, files)))
+        return reply.found or (yield from self.ticket(reply.json))
+
+    def landed(self, mark: Mark, handoff: Handoff) -> Steps[Ticket | None]:
+        """The oldest ticket with our mark."""
+        rows = yield from find(mark, handoff)
+        return (yield from self.ticket(rows[0])) if rows else None
+
+    def _tags(self, handoff: Handoff, mark: Mark) -> list[str]:
+        wanted = [] if "tags" in handoff.unset else [*handoff.tags, *self.tags, "ai_handoff"]
+        return tags([*wanted, *([mark.tag] if mark.tagged else [])])
+
+    def custom(self, fields: Mapping[str, str]) -> Steps[dict[str, Any]]:
+        """Values of custom fields in their own types, as far as the account tells them."""
+        types = (yield Names("fields")).json if fields else {}
+        return {name: typed(types.get(name), value) for name, value in fields.items()}
+
+    def owner(self, handoff: Handoff) -> Steps[tuple[int | None, Handoff]]:
+        """The agent who was asked for; one that Freshdesk does not have is noted in the handoff."""
+        who = handoff.owner
+        if not who or "owner" in handoff.unset:
+            return None, handoff
+        found = who if who.isdigit() else (yield from self.id_of(f"agent {who}", who))
+        why = {} if found else {"owner": f"Freshdesk has no agent {who!r}"}
+        return int(found) if found else None, handoff.model_copy(update={"unset": handoff.unset | why})
+
+    # https://developers.freshdesk.com/api/#add_note_to_a_ticket
+    def note(self, ticket: Ticket, html: str, files: Sequence[File], marker: str) -> Steps[str | None]:
+        """Add a private note and return its update id; None where the ticket takes none. A reply would be
+        mailed to the customer, who wrote it.
+        """
+        path, given = f"/tickets/{ticket.id}/notes", {"body": html, "private": True}
+        look = self._noted(ticket, marker)
+        reply = yield from asked(Request("POST", path, unless=look, accept=GONE, **sent(given, files)))
+        made = reply.ok and not reply.found
+        return f"conversation:{int(reply.json['id'])}" if made else reply.found
+
+    def _noted(self, ticket: Ticket, marker: str) -> Steps[str | None]:
+        """The oldest conversation that holds the marker: a later one may quote it."""
+        mark = re.compile(rf"(?<![\w-]){re.escape(marker)}(?![\w-])")
+        rows = yield from every(f"/tickets/{ticket.id}/conversations", accept=GONE)
+        ids = [int(row["id"]) for row in rows if mark.search(f"{row.get('body')} {row.get('body_text')}")]
+        return f"conversation:{min(ids)}" if ids else None
+
+    # https://developers.freshdesk.com/api/#update_ticket
+    def put(self, ticket: Ticket, values: dict[str, Any], ours: Sequence[str] = ()) -> Steps[Ticket]:
+        """Change a ticket and return it as it is then. What is archived or deleted stays as it is."""
+        if values:
+            path = f"/tickets/{ticket.id}"
+            reply = yield from asked(Request("PUT", path, json=values, repeatable=True, accept=GONE))
+            if reply.ok:
+                return (yield from self.ticket(reply.json, ours))
+        now = (yield from self.read(ticket)).tickets
+        return (now[0] if now else ticket).model_copy(update={"ours": tuple(ours)})
+
+    def follow_up(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
+        """A new ticket for what an archived or deleted one can no longer take."""
+        kept = {key: ticket.raw[key] for key in ("group_id", "priority", "product_id") if ticket.raw.get(key)}
+        before = (
+            f'<p>Follows <a href="{ticket.url}">ticket {int(ticket.id)}</a>, which is closed for good.</p>'
+        )
+        values = {
+            "subject": inert(said.handoff.subject),
+            "description": before + self.message_text(said),
+            "status": 2,
+        }
+        return (yield from self.post(values | kept, said.files, said.marker, said.handoff))
+
+    # https://developers.freshdesk.com/api/#ticket_merge (PUT by some sources, POST by others)
+    def end(self, twin: str, ticket: Ticket) -> Steps[None]:
+        """Merge a twin into the ticket; where that is refused, close it with a note that names the first."""
+        given = {"primary_id": int(ticket.id), "ticket_ids": [int(twin)], "convert_recepients_to_cc": False}
+        for method in ("PUT", "POST"):
+            reply: Reply = yield Request(
+                method, "/tickets/merge", json=given, repeatable=True, accept=NOT_MERGED
+            )
+            if reply.ok:
+                return
+            if reply.status not in (404, 405):
+                break
+        note = {"body": f"<p>The same handoff as ticket {int(ticket.id)}: go on there.</p>", "private": True}
+        yield from asked(Request("POST", f"/tickets/{twin}/notes", json=note, repeatable=True))
+        yield from asked(Request("PUT", f"/tickets/{twin}", json={"status": 5}, repeatable=True))
