@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.desks import Acme, SimulatedAcme, Worlds
 
 from handrail.testing import Clock
-from tests.desks import Acme, SimulatedAcme, Worlds
 
 
 @pytest.fixture

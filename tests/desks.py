@@ -42,9 +42,18 @@ from handrail import (
 )
 from handrail.config import Config
 from handrail.rail import Handrail
-from handrail.testing import Clock, Refusal, Seen, SimulatedComment, SimulatedDesk, SimulatedTicket, World
+from handrail.testing import (
+    Clock,
+    Refusal,
+    Seen,
+    SimulatedComment,
+    SimulatedDesk,
+    SimulatedTicket,
+    World,
+    answer,
+    route,
+)
 from handrail.testing import action as acted
-from handrail.testing import answer, route
 
 Row = dict[str, Any]
 SECRET = "a webhook's secret"
@@ -323,7 +332,8 @@ class SimulatedAcme(SimulatedDesk):
         row["group"] = names.get(given["group"], given["group"])
         self.cases[id] = row
         self._touch(id)
-        self._write(id, given["text"], given["marker"], by="ai", public=False)
+        note = {"text": given["text"], "marker": given["marker"], "public": False, "name": "", "by": "ai"}
+        row["notes"].append({"id": str(next(self._numbers)), **note})  # part of the case, not an event of it
         return answer(self._seen(row), 201)
 
     @route("GET", "/cases")
@@ -459,7 +469,8 @@ class Worlds:
         """A world whose desk is ``kind``; with ``backup`` a second desk of that name to fall back to."""
         settings = {"timeout": timedelta(seconds=1), **more.pop("settings", {})}
         store = more.pop("store", self.store)
-        world = World(self.desk, kind, clock=self.clock, store=store, settings=settings, **more)
+        clock = more.pop("clock", self.clock)
+        world = World(self.desk, kind, clock=clock, store=store, settings=settings, **more)
         self._stack.callback(world.close)
         if backup is not None:
             self._add(world, {"backup": Acme(url=backup.url, timeout=timedelta(seconds=1))})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.desks import SimulatedAcme, Worlds, customer_says, in_threads
 
 from handrail import Conflict, Conversation, HandrailError, InputError, Message, NotFound, Role
 from handrail.model import State
 from handrail.plugins import hookimpl, plugins
 from handrail.rail import Handrail
 from handrail.testing import World, a_conversation
-from tests.desks import SimulatedAcme, Worlds, customer_says, in_threads
 
 pytest_plugins = ["tests.stores"]
 CARD = "4111 1111 1111 1111"
@@ -47,8 +48,6 @@ def spoken(*texts: str, id: str = "c-1") -> Conversation:
 
 
 def queued(world: World, handoff: Any) -> list[Any]:
-    import json
-
     rows = [row for row in world.operations(handoff) if row.kind == "say" and row.state != "merged"]
     return [message["text"] for row in rows for message in json.loads(row.payload)["messages"]]
 
@@ -340,10 +339,9 @@ def test_what_certainly_did_not_arrive_can_be_cancelled(world: World, acme: Simu
 def test_a_cancelled_handoff_takes_nothing_more(world: World, acme: SimulatedAcme, do: str) -> None:
     handoff = world.hand_off()
     world.rail.cancel(handoff.id)
+    acts = {"say": lambda: world.rail.say(handoff.id, customer_says("more"))}
+    acts["retry"] = lambda: world.rail.retry(handoff.id)
     with pytest.raises(Conflict, match="cancelled"):
-        if do == "say":
-            world.rail.say(handoff.id, customer_says("more"))
-        else:
-            world.rail.retry(handoff.id)
+        acts[do]()
     world.run(within=3600)
     assert acme.requests == []

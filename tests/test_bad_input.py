@@ -30,12 +30,16 @@ LINES = {
     "malformed JSON": '{"messages": [{"role": "customer", "text": "cut off',
     "no messages": json.dumps({"id": "nothing"}),
     "empty messages": json.dumps({"id": "empty", "messages": []}),
-    "unknown role": json.dumps({"messages": [{"role": "custommer", "text": "x"}, {"role": "customer", "text": "y"}]}),
+    "unknown role": json.dumps(
+        {"messages": [{"role": "custommer", "text": "x"}, {"role": "customer", "text": "y"}]}
+    ),
     "20 MB message": said("x" * 20_000_000),
     "NUL and controls": said("before\x00\x01\x1b[31mafter", id="controls"),
     "unpaired surrogates": '{"id": "surrogates", "messages": [{"role": "customer", "text": "a\\ud800b\\udc00c"}]}',
     "placeholder": said("{{ticket.id}} {{current_user.email}} {% if x %}", id="placeholder"),
-    "HTML": said('<script>alert(1)</script><img src=x onerror=alert(2)> <a href="javascript:x">y</a>', id="html"),
+    "HTML": said(
+        '<script>alert(1)</script><img src=x onerror=alert(2)> <a href="javascript:x">y</a>', id="html"
+    ),
     "10,000 messages": json.dumps(
         {"id": "long", "messages": [{"role": "customer", "text": f"message {n}"} for n in range(10_000)]}
     ),
@@ -46,7 +50,9 @@ BAD = ["malformed JSON", "no messages", "empty messages", "unknown role", "20 MB
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[SimulatedDesk]:
-    simulated = pytest.importorskip("handrail_zendesk.simulated", reason="the Zendesk connector is not installed")
+    simulated = pytest.importorskip(
+        "handrail_zendesk.simulated", reason="the Zendesk connector is not installed"
+    )
     with simulated.SimulatedZendesk() as running:
         yield running
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.desks import Acme, SimulatedAcme, customer_says
 
 from handrail import Can, Handoff, Hook, Said, Ticket, Unsupported, Update, UpdateKind, Urgency
 from handrail.connector import Change, Page
 from handrail.context import transport
 from handrail.driver import Driver
 from handrail.testing import Clock, a_conversation, a_file
-from tests.desks import Acme, SimulatedAcme, customer_says
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 URL = "http://127.0.0.1:1"

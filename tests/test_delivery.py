@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.desks import Acme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, customer_says, in_threads
 
 from handrail import Conflict, Handoff, Message, Role, Unsupported
 from handrail.delivery import resume
@@ -21,7 +22,6 @@ from handrail.store.schema import journal as journal_rows
 from handrail.store.schema import metadata
 from handrail.testing import Clock, World, a_conversation, a_file
 from handrail.testing.world import _jobs
-from tests.desks import Acme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, customer_says, in_threads
 
 pytest_plugins = ["tests.stores"]
 
@@ -59,14 +59,14 @@ def jobs(world: World) -> list[Any]:
         return list(connection.execute(_jobs.select().order_by(_jobs.c.due_at)))
 
 
-def during(world: World, act: Callable[[], Any], *, path: str = "/cases") -> None:
-    """Do something while the next request with an effect is under way: the desk has done it, we do not know."""
+def during(world: World, act: Callable[[], Any], *, path: str = "/cases", method: str = "POST") -> None:
+    """Do something while the next request is under way: the desk has done it, we do not know yet."""
     transport = world.rail.context.driver("desk").transport
     inner = transport.send
 
     def send(wire: Any, headers: Any) -> Any:
         reply = inner(wire, headers)
-        if wire.method == "POST" and path in wire.path:
+        if wire.method == method and path in wire.path:
             transport.send = inner  # type: ignore[method-assign]
             act()
         return reply
@@ -383,15 +383,20 @@ def test_a_message_that_may_have_arrived_before_it_failed_is_not_sent_twice(
     assert world.show(handoff)["last_error"] is None
 
 
+@pytest.mark.parametrize("minutes", [1, 60])
 @pytest.mark.parametrize("kind", [Acme, KeyedAcme])
-def test_a_dead_letter_is_sent_in_new_words(worlds: Worlds, acme: SimulatedAcme, kind: type[Acme]) -> None:
+def test_a_dead_letter_is_sent_in_new_words(
+    worlds: Worlds, acme: SimulatedAcme, kind: type[Acme], minutes: int
+) -> None:
     """The bytes of the first try would be refused for ever, whatever has been mended since."""
     world = worlds(kind, settings={"asks_team": True})
     acme.fault("status", on="POST /cases", status=422, body='{"error": "no such group"}')
     handoff = world.deliver(group="Support", files=[a_file()])
     assert state(world, handoff) == State.UNDELIVERED
     acme.groups["Support"] = "77"
-    world.clock.advance(3600)
+    world.rail.context.close()
+    world = worlds(kind, settings={"asks_team": True})
+    world.clock.advance(60 * minutes)
 
     world.rail.retry(handoff.id)
     world.run(within=60)
@@ -400,6 +405,7 @@ def test_a_dead_letter_is_sent_in_new_words(worlds: Worlds, acme: SimulatedAcme,
     first, second = acme.seen("POST /cases")
     assert (first.json["group"], second.json["group"]) == ("1", "77")
     assert len(acme.people) == 1, "the customer was made known once"
+    assert len(acme.seen("POST /files")) == (1 if minutes == 1 else 2)
     assert len(acme.cases) == 1
 
 
@@ -652,6 +658,37 @@ def test_a_slow_attempt_that_was_overtaken_sends_nothing_more(
     assert len(acme.seen("POST /cases")) == len(acme.cases) == 1
 
 
+def test_trouble_of_an_attempt_that_was_overtaken_is_nobody_s(
+    worlds: Worlds, acme: SimulatedAcme, clock: Clock
+) -> None:
+    slow, fast = worlds(), worlds()
+    acme.fault("status", on="GET /groups", status=503)
+    handoff = slow.hand_off(group="Support")
+
+    def overtake() -> None:
+        clock.advance(LEASE_SECONDS + 60)
+        fast.rail.attempt(handoff.id)
+
+    during(slow, overtake, path="/groups", method="GET")
+    slow.rail.attempt(handoff.id)
+    shown = slow.show(handoff)
+    assert (shown["state"], shown["last_error"]) == (State.WITH_HUMANS, None)
+    assert row(slow, handoff).due_at is None
+    assert "again in" not in notes(slow, handoff)
+
+
+def test_a_worker_whose_clock_is_ahead_overtakes_and_nothing_is_sent_twice(
+    worlds: Worlds, acme: SimulatedAcme, clock: Clock
+) -> None:
+    ahead = Clock(clock() + timedelta(seconds=LEASE_SECONDS + 60))
+    slow, fast = worlds(), worlds(clock=ahead)
+    handoff = slow.hand_off(files=[a_file()])
+    during(slow, lambda: fast.rail.attempt(handoff.id), path="/files")
+    slow.rail.attempt(handoff.id)
+    assert state(slow, handoff) == State.WITH_HUMANS
+    assert len(acme.seen("POST /cases")) == 1
+
+
 def test_a_no_to_an_attempt_that_was_overtaken_is_not_believed(
     worlds: Worlds, acme: SimulatedAcme, clock: Clock
 ) -> None:
@@ -699,9 +736,10 @@ def test_a_crash_between_the_answer_and_its_commit_sends_nothing_again(
 
     world = worlds()
     handoff = world.hand_off()
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(world.rail.delivery, "_done", lambda *_: (_ for _ in ()).throw(Killed()))
-        world.rail.attempt(handoff.id)
+        with pytest.raises(Killed):
+            world.rail.attempt(handoff.id)
     assert state(world, handoff) == State.DELIVERING
     seen = len(acme.requests)
     world.run(within=LEASE_SECONDS + 10)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.desks import OLD, Acme, BlindAcme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, in_threads
 
 from handrail import ConnectorError, DeskPaused, Names, NotDone, Refused, Reply, Request, Steps, Token, Unsure
 from handrail.context import transport
@@ -17,7 +18,6 @@ from handrail.driver import LOOK_AGAIN_AFTER, NAMES_ARE_FRESH_FOR, Driver, prepa
 from handrail.journal import Journal
 from handrail.model import Handoff
 from handrail.testing import Clock, World, a_conversation, a_file
-from tests.desks import OLD, Acme, BlindAcme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, in_threads
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 

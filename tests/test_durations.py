@@ -24,7 +24,7 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
     "value", ["", "10", "m", "10 m", "-5s", "1h 30m", "10x", "10M", "1e3s", 10, None, "9" * 30 + "d"]
 )
 def test_what_is_no_duration_is_an_error_that_says_what_to_write(value: object) -> None:
-    with pytest.raises(ValueError, match="30s, 10m, 24h or 2d|longer than time lasts"):
+    with pytest.raises(ValueError, match=r"30s, 10m, 24h or 2d|longer than time lasts"):
         parse_duration(value)
     with pytest.raises(ValidationError):
         TypeAdapter(Duration).validate_python(value)

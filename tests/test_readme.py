@@ -46,7 +46,9 @@ def test_its_commands_exist() -> None:
     from handrail.cli import app
 
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    used = {command for block in blocks("") for command in re.findall(r"^handrail ([\w-]+)", block, re.MULTILINE)}
+    used = {
+        command for block in blocks("") for command in re.findall(r"^handrail ([\w-]+)", block, re.MULTILINE)
+    }
 
     assert used
     assert used - set(known) == set()
@@ -62,7 +64,9 @@ def test_its_configuration_loads(tmp_path: Path) -> None:
 
 
 def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulated = pytest.importorskip("handrail_zendesk.simulated", reason="the Zendesk connector is not installed")
+    simulated = pytest.importorskip(
+        "handrail_zendesk.simulated", reason="the Zendesk connector is not installed"
+    )
     desk: SimulatedDesk
     with simulated.SimulatedZendesk(groups={"billing": 1001}) as desk:
         settings = {key: value for key, value in desk.settings().items() if isinstance(value, str)}

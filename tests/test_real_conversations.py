@@ -14,7 +14,9 @@ import pytest
 from handrail.testing import SimulatedDesk, SimulatedTicket
 
 FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "tau-bench-airline.jsonl"
-pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the real conversations (../shared/data) are not here")
+pytestmark = pytest.mark.skipif(
+    not FILE.exists(), reason="the real conversations (../shared/data) are not here"
+)
 
 CONFIG = """
 [desks.support]
@@ -44,7 +46,9 @@ def conversations() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[SimulatedDesk]:
-    simulated = pytest.importorskip("handrail_zendesk.simulated", reason="the Zendesk connector is not installed")
+    simulated = pytest.importorskip(
+        "handrail_zendesk.simulated", reason="the Zendesk connector is not installed"
+    )
     with simulated.SimulatedZendesk() as running:
         yield running
 
@@ -68,7 +72,9 @@ def everything(ticket: SimulatedTicket) -> str:
     return words("\n".join([ticket.subject, *(comment.body for comment in ticket.comments), *files]))
 
 
-def test_a_hundred_conversations_are_a_hundred_tickets(desk: SimulatedDesk, handed: tuple[Path, int, Any]) -> None:
+def test_a_hundred_conversations_are_a_hundred_tickets(
+    desk: SimulatedDesk, handed: tuple[Path, int, Any]
+) -> None:
     _, status, printed = handed
 
     assert status == 0
@@ -119,7 +125,9 @@ def test_no_word_of_the_system_prompt_arrives(
 ) -> None:
     prompt = words(conversations[0]["messages"][0]["content"])
     sentences = {part.strip() for part in re.split(r"(?<=[.:?])\s+", prompt) if len(part) > 40}
-    said = words(" ".join(m["content"] or "" for c in conversations for m in c["messages"] if m["role"] != "system"))
+    said = words(
+        " ".join(m["content"] or "" for c in conversations for m in c["messages"] if m["role"] != "system")
+    )
     secret = [sentence for sentence in sentences if sentence not in said]
 
     assert len(secret) > 30

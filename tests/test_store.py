@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -18,8 +20,8 @@ from alembic.script import ScriptDirectory
 from tests.real import connector, until
 
 import handrail.store.engine as opening
-from handrail import ConfigError, UpdateKind
-from handrail.store import Store, desks
+from handrail import ConfigError, Ticket, Update, UpdateKind
+from handrail.store import Store, desks, handoffs, updates
 from handrail.store.schema import counters, metadata
 from handrail.testing import Clock, World, a_conversation, a_file
 
@@ -207,6 +209,54 @@ def test_rows_that_two_make_at_once_are_made_once(store: Store) -> None:
     for thread in threads:
         thread.join(60)
     assert errors == []
+
+
+# Hostile text.
+
+NASTY = "a \0 NUL and half \ud800 a pair"
+SAID = json.dumps({"error": NASTY, "description": NASTY, "details": {"base": [{"description": NASTY}]}})
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 503])
+@pytest.mark.parametrize("body", [SAID.encode(), b"raw \x00\xff\xed\xa0\x80"])
+def test_any_text_can_be_stored(store_url: str, status: int, body: bytes) -> None:
+    zendesk = connector("zendesk")
+    from handrail.testing import SimulatedZendesk
+
+    clock = Clock()
+    with SimulatedZendesk(clock=clock) as desk, World(desk, zendesk, clock=clock, store=store_url) as world:
+        desk.fault("status", "POST /tickets", status=status, body=body)
+        handoff = world.hand_off(a_conversation(NASTY, id=NASTY), group=NASTY, summary=NASTY)
+        world.run(within=600)
+        shown = world.show(handoff)
+        assert shown["timeline"]
+        assert "\0" not in str(shown)
+        ended = {400: "undelivered", 422: "undelivered", 403: "accepted", 503: "with_humans"}
+        assert shown["state"] == ended[status]
+
+
+def test_text_of_a_desk_is_stored_whatever_it_is(store: Store) -> None:
+    raw = {NASTY: [NASTY, {"deep": NASTY}]}
+    ticket = Ticket(id=NASTY, url=NASTY, raw_status=NASTY, assignee=NASTY, raw=raw)
+    update = Update(
+        id=NASTY,
+        kind=UpdateKind.REPLY,
+        ticket_id=NASTY,
+        at=datetime.now(UTC),
+        text=NASTY,
+        raw=raw,
+        handoff_id="h",
+    )
+    with store.begin() as connection:
+        updates.save_ticket(connection, "desk", "h", ticket)
+        assert updates.add(connection, update, datetime.now(UTC))
+        handoffs.note(connection, "h", datetime.now(UTC), NASTY)
+        desks.change(connection, "desk", paused_because=NASTY)
+    with store.read() as connection:
+        assert updates.ticket_of(connection, "desk", ticket.id)
+        assert updates.of_handoff(connection, "h") == [update]
+        assert "\0" not in str(desks.paused(connection, "desk"))
+        assert handoffs.timeline_of(connection, "h")[0].text.startswith("a \ufffd NUL")
 
 
 # Secrets.

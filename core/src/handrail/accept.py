@@ -19,6 +19,7 @@ from handrail.model import Conversation, Due, File, Handoff, Message, Reason, St
 from handrail.plugins import plugins
 from handrail.redact import mask, redact
 from handrail.store import handoffs, operations
+from handrail.text import clean
 from handrail.transcripts import transfer_summary
 
 MAX_KEY = 200
@@ -61,6 +62,8 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
 def _check(context: Context, wish: Wish) -> None:
     if wish.key is not None and not 0 < len(wish.key) <= MAX_KEY:
         raise InputError(f"a key has 1 to {MAX_KEY} characters, this one {len(wish.key)}", field="key")
+    if wish.key is not None and clean(wish.key) != wish.key:
+        raise InputError("a key has no control characters", field="key")
     if wish.desk:
         context.connector(wish.desk)
 

@@ -120,7 +120,7 @@ class Delivery:
     def _next_operation(self, connection: sa.Connection, id: str) -> Any:
         """The first operation that is not done. Messages that wait behind a message go out with it."""
         waiting = operations.todo(connection, id)
-        if not waiting or waiting[0].kind != "say" or waiting[0].tries:
+        if not waiting or waiting[0].kind != "say":
             return waiting[0] if waiting else None
         together = []
         for operation in waiting:

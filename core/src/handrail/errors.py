@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from handrail.text import clean
+
 
 class HandrailError(Exception):
     """The root of everything that Handrail raises on purpose."""
@@ -74,11 +76,12 @@ class ConnectorError(HandrailError):
 class DeskError(HandrailError):
     """An exchange with a desk did not end in "done".
 
-    ``after`` is the number of seconds that the desk asked us to wait, None when it did not say.
+    ``after`` is the number of seconds that the desk asked us to wait, None when it did not say. What the
+    desk said is quoted without the characters that a store, a log or a terminal could trip over.
     """
 
     def __init__(self, message: str, *, after: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(clean(message))
         self.after = after
 
 
@@ -97,7 +100,7 @@ class Refused(DeskError):
         self, message: str, *, fields: Mapping[str, str] | None = None, status: int | None = None
     ) -> None:
         super().__init__(message)
-        self.fields = dict(fields or {})
+        self.fields = {clean(name): clean(words) for name, words in (fields or {}).items()}
         self.status = status
 
 

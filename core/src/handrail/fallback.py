@@ -70,7 +70,8 @@ def _message_undone(context: Context, connection: sa.Connection, row: Any, marke
     same = [o for o in operations.of_handoff(connection, row.id) if o.id == marker and o.state == "done"]
     if not same:
         return Taken.KNOWN
-    operations.change(connection, marker, state="failed", error=why, done_at=now)
+    # under another id: sent once more it is another mail, and no answer in the journal stands for it
+    operations.change(connection, marker, id=ulid(now), state="failed", error=why, done_at=now)
     handoffs.change(connection, row.id, last_error=f"{same[0].kind} failed: {why}")
     handoffs.note(connection, row.id, now, f"{same[0].kind} failed for good: {why}")
     return Taken.STORED

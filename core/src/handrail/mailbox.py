@@ -99,8 +99,12 @@ class Mailbox:
         if self.url.scheme == "imaps":
             return imaplib.IMAP4_SSL(host, self.url.port or 993, ssl_context=context, timeout=self.timeout)
         imap = imaplib.IMAP4(host, self.url.port or 143, timeout=self.timeout)
-        if not is_loopback(host):
-            imap.starttls(context)  # raises where the server has none: nothing goes in the clear
+        try:
+            if not is_loopback(host):
+                imap.starttls(context)  # raises where the server has none: nothing goes in the clear
+        except BaseException:
+            imap.shutdown()
+            raise
         return imap
 
     def _sign_in(self, imap: imaplib.IMAP4) -> None:

@@ -50,6 +50,7 @@ def _utc(value: datetime) -> datetime:
 
 Text = Annotated[str, BeforeValidator(_clean)]
 Json = Annotated[JsonValue, BeforeValidator(_clean_json)]
+Raw = Annotated[dict[str, Any], BeforeValidator(_clean_json)]
 Time = Annotated[datetime, AfterValidator(_utc)]
 """An aware UTC time; a time without a zone is taken as UTC."""
 
@@ -298,13 +299,13 @@ class Handoff(Model):
     conversation: Conversation
     desk: str
     reason: Reason = Reason.CONFIGURED
-    trigger: str | None = None
+    trigger: Text | None = None
     summary: Text | None = None
-    group: str | None = None
+    group: Text | None = None
     urgency: Urgency = Urgency.NORMAL
-    owner: str | None = None
+    owner: Text | None = None
     next_steps: tuple[Text, ...] = ()
-    tags: tuple[str, ...] = ()
+    tags: tuple[Text, ...] = ()
     due: Due = Due()
     files: tuple[File, ...] = ()
     created_at: Time
@@ -339,15 +340,15 @@ class Ticket(Model):
     ``ours`` are ids of updates (as ``Update.id``) that we made ourselves: their echo is dropped.
     """
 
-    id: str
-    url: str | None = None
+    id: Text
+    url: Text | None = None
     status: Status = Status.NEW
-    raw_status: str | None = None
+    raw_status: Text | None = None
     assignee: Text | None = None
     group: Text | None = None
     updated_at: Time | None = None
-    ours: tuple[str, ...] = ()
-    raw: dict[str, Any] = {}
+    ours: tuple[Text, ...] = ()
+    raw: Raw = {}
 
 
 class Actor(Model):
@@ -363,18 +364,18 @@ class Update(Model):
     behind an update in the feed of all updates.
     """
 
-    id: str
+    id: Text
     kind: UpdateKind
-    ticket_id: str
+    ticket_id: Text
     at: Time
     actor: Actor = Actor()
     text: Text | None = None
     status: Status | None = None
-    raw_status: str | None = None
+    raw_status: Text | None = None
     assignee: Text | None = None
     group: Text | None = None
     public: bool | None = None
-    raw: dict[str, Any] = {}
+    raw: Raw = {}
     handoff_id: str | None = None
     conversation_id: str | None = None
     desk: str | None = None

@@ -130,6 +130,8 @@ class Inbox:
     # Kinds of things.
 
     def _event(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
+        if item.kind is UpdateKind.REPLY and item.public is False:  # whatever the connector made of it
+            item = item.model_copy(update={"kind": UpdateKind.NOTE})
         if not self._store(connection, row.desk, row.handoff_id, item):
             return Taken.KNOWN
         if item.kind in (UpdateKind.DELETED, UpdateKind.MERGED):

@@ -23,62 +23,74 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
+class Words(sa.types.TypeDecorator[str]):
+    """Text that any store can hold: PostgreSQL takes no NUL, and none takes half a surrogate pair."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 metadata = sa.MetaData()
 
 handoffs = sa.Table(
     "handoffs",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("conversation_id", sa.Text, nullable=False, index=True),
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("key", Words, nullable=False, unique=True),
+    sa.Column("conversation_id", Words, nullable=False, index=True),
     sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("desk", sa.Text, nullable=False, index=True),
+    sa.Column("digest", Words, nullable=False),
+    sa.Column("desk", Words, nullable=False, index=True),
     sa.Column("hop", sa.Integer, nullable=False),
-    sa.Column("state", sa.Text, nullable=False, index=True),
-    sa.Column("group", sa.Text),
-    sa.Column("urgency", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("trigger", sa.Text),
-    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", Words, nullable=False, index=True),
+    sa.Column("group", Words),
+    sa.Column("urgency", Words, nullable=False),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("trigger", Words),
+    sa.Column("body", Words, nullable=False),
     sa.Column("created_at", Moment, nullable=False, index=True),
-    sa.Column("ticket_id", sa.Text),
-    sa.Column("last_error", sa.Text),
+    sa.Column("ticket_id", Words),
+    sa.Column("last_error", Words),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("trying_since", Moment),
     # n numbers the jobs of this row: a job with another number is out of date and does nothing
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("due_at", Moment, index=True),
-    sa.Column("lease_by", sa.Text),
+    sa.Column("lease_by", Words),
     sa.Column("lease_until", Moment),
 )
 
 operations = sa.Table(
     "operations",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("handoff_id", sa.Text, nullable=False),
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("handoff_id", Words, nullable=False),
     sa.Column("seq", sa.Integer, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("payload", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("payload", Words, nullable=False),
+    sa.Column("state", Words, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("round", sa.Integer, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("done_at", Moment),
-    sa.Column("error", sa.Text),
+    sa.Column("error", Words),
     sa.UniqueConstraint("handoff_id", "seq"),
 )
 
 journal = sa.Table(
     "journal",
     metadata,
-    sa.Column("operation_id", sa.Text, primary_key=True),
+    sa.Column("operation_id", Words, primary_key=True),
     sa.Column("round", sa.Integer, primary_key=True),
     sa.Column("n", sa.Integer, primary_key=True),
-    sa.Column("method", sa.Text, nullable=False),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("method", Words, nullable=False),
+    sa.Column("path", Words, nullable=False),
+    sa.Column("headers", Words, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("first_sent", Moment, nullable=False),
     sa.Column("last_sent", Moment, nullable=False),
@@ -86,7 +98,7 @@ journal = sa.Table(
     sa.Column("key_lost", sa.Boolean, nullable=False),
     sa.Column("done", sa.Boolean, nullable=False),
     sa.Column("status", sa.Integer),
-    sa.Column("reply_headers", sa.Text),
+    sa.Column("reply_headers", Words),
     sa.Column("reply", sa.LargeBinary),
     sa.Column("answered_at", Moment),
 )
@@ -94,63 +106,63 @@ journal = sa.Table(
 tickets = sa.Table(
     "tickets",
     metadata,
-    sa.Column("desk", sa.Text, primary_key=True),
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("handoff_id", sa.Text, nullable=False, index=True),
-    sa.Column("url", sa.Text),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("raw_status", sa.Text),
+    sa.Column("desk", Words, primary_key=True),
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("handoff_id", Words, nullable=False, index=True),
+    sa.Column("url", Words),
+    sa.Column("status", Words, nullable=False),
+    sa.Column("raw_status", Words),
     sa.Column("status_at", Moment),
-    sa.Column("assignee", sa.Text),
-    sa.Column("group", sa.Text),
+    sa.Column("assignee", Words),
+    sa.Column("group", Words),
     sa.Column("updated_at", Moment),
-    sa.Column("raw", sa.Text, nullable=False),
+    sa.Column("raw", Words, nullable=False),
 )
 
 ours = sa.Table(
     "ours",
     metadata,
-    sa.Column("desk", sa.Text, primary_key=True),
-    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("desk", Words, primary_key=True),
+    sa.Column("event_id", Words, primary_key=True),
 )
 
 updates = sa.Table(
     "updates",
     metadata,
     sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
-    sa.Column("handoff_id", sa.Text, nullable=False, index=True),
-    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("id", Words, nullable=False, unique=True),
+    sa.Column("handoff_id", Words, nullable=False, index=True),
+    sa.Column("kind", Words, nullable=False),
     sa.Column("at", Moment, nullable=False),
     sa.Column("received_at", Moment, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("body", Words, nullable=False),
 )
 
 hooks = sa.Table(
     "hooks",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("desk", sa.Text, nullable=False),
-    sa.Column("headers", sa.Text, nullable=False),
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("desk", Words, nullable=False),
+    sa.Column("headers", Words, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("received_at", Moment, nullable=False),
-    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("state", Words, nullable=False, index=True),
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("due_at", Moment),
-    sa.Column("error", sa.Text),
+    sa.Column("error", Words),
 )
 
 desks = sa.Table(
     "desks",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("paused_because", sa.Text),
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("paused_because", Words),
     sa.Column("paused_at", Moment),
-    sa.Column("cursor", sa.Text),
+    sa.Column("cursor", Words),
     sa.Column("polled_at", Moment),
     sa.Column("poll_n", sa.Integer, nullable=False),
     sa.Column("poll_due_at", Moment),
-    sa.Column("poll_error", sa.Text),
+    sa.Column("poll_error", Words),
 )
 
 timeline = sa.Table(
@@ -158,14 +170,14 @@ timeline = sa.Table(
     metadata,
     # SQLite numbers rows by itself only where the key is a plain INTEGER
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("handoff_id", sa.Text, nullable=False, index=True),
+    sa.Column("handoff_id", Words, nullable=False, index=True),
     sa.Column("at", Moment, nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("text", Words, nullable=False),
 )
 
 counters = sa.Table(
     "counters",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("name", Words, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
