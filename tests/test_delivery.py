@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from tests.desks import Acme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, customer_says, in_threads
 
-from handrail import Conflict, Handoff, Message, Role, Unsupported
+from handrail import Conflict, Handoff, Message, Role, Unsupported, delivery
 from handrail.delivery import resume
 from handrail.engine import LEASE_SECONDS
 from handrail.model import State
@@ -470,6 +471,32 @@ def test_a_resume_leaves_an_attempt_that_runs_alone(world: World, acme: Simulate
     assert state(world, handoff) == State.WITH_HUMANS
     assert world.show(handoff)["attempts"] == 1
     assert len(acme.seen("POST /cases")) == 1
+
+
+def test_a_desk_is_resumed_while_an_attempt_finds_it_paused(
+    worlds: Worlds, acme: SimulatedAcme, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either the attempt sees that the pause is over, or the resume sees that the attempt gave up."""
+    world = worlds(store=store_url)
+    acme.fault("status", status=401)
+    world.deliver(a_conversation(id="a"))
+    waiting = world.hand_off(a_conversation(id="b"))
+    resuming = threading.Thread(target=lambda: resume(world.rail.context))
+    inner = delivery.desks.paused
+
+    def paused(connection: Any, name: str, **more: Any) -> str | None:
+        why = inner(connection, name, **more)
+        if not resuming.ident:
+            resuming.start()
+            resuming.join(0.5)  # it waits for us, or is through
+        return why
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery.desks, "paused", paused)
+        world.rail.attempt(waiting.id)
+    resuming.join()
+    world.run(within=60)
+    assert state(world, waiting) == State.WITH_HUMANS
 
 
 @pytest.mark.parametrize("do", ["retry", "cancel", "say"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pluggy
 import pytest
+
 from handrail import hookimpl
 from handrail.plugins import Hooks
 
@@ -36,7 +37,7 @@ def test_a_hook_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", HOOKS)
 def test_the_example_of_a_hook_runs(name: str) -> None:
     module: dict[str, Any] = {"hookimpl": hookimpl, "Acme": type("Acme", (), {"name": "acme"})}
-    exec(example_of(HOOKS[name]), module)  # noqa: S102 - our own documentation
+    exec(example_of(HOOKS[name]), module)
 
     manager = pluggy.PluginManager("handrail")
     manager.add_hookspecs(Hooks)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from handrail.config import load
 from handrail.testing import SimulatedDesk
 
@@ -43,6 +44,7 @@ def test_every_connector_is_listed() -> None:
 
 def test_its_commands_exist() -> None:
     import typer.main
+
     from handrail.cli import app
 
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -74,9 +76,9 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (tmp_path / "handrail.toml").write_text("[desks.support]\n" + "\n".join(lines))
         monkeypatch.chdir(tmp_path)
         names: dict[str, Any] = {"messages": [{"role": "user", "content": "Where is my refund?"}]}
-        exec(blocks("python")[0], names)  # noqa: S102 - our own documentation
+        exec(blocks("python")[0], names)
         try:
             assert names["ticket"].id == desk.tickets[0].id
-            assert [update.kind for update in names["rail"].updates()][0] == "created"
+            assert next(names["rail"].updates()).kind == "created"
         finally:
             names["rail"].close_connections()

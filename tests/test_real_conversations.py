@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from handrail.testing import SimulatedDesk, SimulatedTicket
 
 FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "tau-bench-airline.jsonl"

@@ -677,9 +677,10 @@ def test_deliveries_and_updates_at_once_are_in_nobody_s_way(
                 world.rail.say(made[number][0].id, customer_says(f"message {n}."))
                 world.rail.attempt(made[number][0].id)
             else:
-                take(
-                    world, *(reply(world, ticket, f"{ticket}-{n}") for _, ticket in made[:: 1 - 2 * (n % 2)])
-                )
+                order = made[:: 1 - 2 * (n % 2)]
+                value = Status.PENDING if n % 2 else Status.OPEN
+                take(world, *(status(world, ticket, value, 10 * n + 10) for _, ticket in order))
+                take(world, *(reply(world, ticket, f"{ticket}-{n}") for _, ticket in order))
 
     in_threads(5, act)
     world.run(within=3600)

@@ -81,7 +81,7 @@ def is_ours(connection: sa.Connection, desk: str, event_id: str) -> bool:
 
 
 def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
-    """Store an update; False where its id is there already.
+    """Store an update; False where its id is there already. The caller has locked its handoff.
 
     Numbers come from a row of ours, not from a sequence: whoever reads behind a cursor must never see a
     number appear below one that was read already.
@@ -89,9 +89,7 @@ def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
     known = sa.select(updates.c.seq).where(updates.c.id == update.id)
     if connection.execute(known).first():
         return False
-    number = _next(connection, "updates")  # from here on no other writer adds one
-    if connection.execute(known).first():
-        return False
+    number = _next(connection, "updates")
     row = {
         "seq": number,
         "id": update.id,

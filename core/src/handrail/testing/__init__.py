@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "handrail.testing.clock": "Clock",
-    "handrail.testing.desk": "Refusal Seen SimulatedComment SimulatedDesk SimulatedFile SimulatedTicket action answer route",
+    "handrail.testing.desk": "Refusal Seen SimulatedComment SimulatedDesk SimulatedFile "
+    "SimulatedTicket action answer route",
     "handrail.testing.kit": "ConnectorTests",
     "handrail.testing.world": "World a_conversation a_file",
 }
