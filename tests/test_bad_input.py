@@ -35,7 +35,9 @@ LINES = {
     ),
     "20 MB message": said("x" * 20_000_000),
     "NUL and controls": said("before\x00\x01\x1b[31mafter", id="controls"),
-    "unpaired surrogates": '{"id": "surrogates", "messages": [{"role": "customer", "text": "a\\ud800b\\udc00c"}]}',
+    "unpaired surrogates": (
+        '{"id": "surrogates", "messages": [{"role": "customer", "text": "a\\ud800b\\udc00c"}]}'
+    ),
     "placeholder": said("{{ticket.id}} {{current_user.email}} {% if x %}", id="placeholder"),
     "HTML": said(
         '<script>alert(1)</script><img src=x onerror=alert(2)> <a href="javascript:x">y</a>', id="html"

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
         Unsupported,
         Unsure,
     )
-    from handrail.mailsteps import Fetched, FetchMail, KeepMail, Mail, MailServers, SendMail, TryMail
+    from handrail.mailsteps import (
+        Fetched,
+        FetchMail,
+        KeepMail,
+        Mail,
+        MailServer,
+        MailServers,
+        SendMail,
+        TryMail,
+    )
     from handrail.model import (
         Actor,
         Attempt,
@@ -68,7 +77,7 @@ _HOMES = {
     "handrail.connector": "Can Change Connector Doorbell Finding Page Said Undone Wishes secret setting",
     "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
     "NotDone NotFound Refused SignatureError Unsupported Unsure",
-    "handrail.mailsteps": "FetchMail Fetched KeepMail Mail MailServers SendMail TryMail",
+    "handrail.mailsteps": "FetchMail Fetched KeepMail Mail MailServer MailServers SendMail TryMail",
     "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status "
     "Ticket Update UpdateKind Urgency",
     "handrail.plugins": "hookimpl",
@@ -112,6 +121,7 @@ __all__ = [
     "Item",
     "KeepMail",
     "Mail",
+    "MailServer",
     "MailServers",
     "Message",
     "Names",

@@ -15,11 +15,10 @@ import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from handrail.errors import DeskPaused, NotDone, Unsure
 from handrail.mailbox import Mailbox, NoFolder
-from handrail.mailsteps import NOT_KEPT, MailServers
+from handrail.mailsteps import NOT_KEPT, MailServer, MailServers
 from handrail.mailtokens import Tokens, bearer
 from handrail.steps import Reply
 from handrail.text import one_line
@@ -38,8 +37,8 @@ class MailTransport:
         """``timeout`` in seconds: for each wait for an answer."""
         self.timeout = timeout
         self.tokens = Tokens(servers.token_command) if servers.token_command else None
-        self.smtp = urlsplit(servers.smtp)
-        self.mailbox = Mailbox(urlsplit(servers.imap), self.tokens, timeout) if servers.imap else None
+        self.smtp = MailServer.of(servers.smtp)
+        self.mailbox = Mailbox(MailServer.of(servers.imap), self.tokens, timeout) if servers.imap else None
 
     def close(self) -> None:
         """Nothing stays open between two exchanges."""
@@ -84,7 +83,7 @@ class MailTransport:
 class _Session:
     """One SMTP connection. ``dotted`` is True from the moment in which the final dot may have left."""
 
-    def __init__(self, url: SplitResult, tokens: Tokens | None, timeout: float) -> None:
+    def __init__(self, url: MailServer, tokens: Tokens | None, timeout: float) -> None:
         self.url, self.tokens, self.timeout = url, tokens, timeout
         self.stage, self.dotted, self.idle = "connecting", False, False
         self.smtp: smtplib.SMTP | None = None
@@ -92,7 +91,7 @@ class _Session:
     # Signing in.
 
     def open(self) -> None:
-        host, port = self.url.hostname or "", self.url.port or _PORTS[self.url.scheme]
+        host, port = self.url.host, self.url.port or _PORTS[self.url.scheme]
         kind: Any = smtplib.SMTP_SSL if self.url.scheme == "smtps" or port == 465 else smtplib.SMTP
         more = {"context": ssl.create_default_context()} if kind is smtplib.SMTP_SSL else {}
         self.smtp = smtp = kind(
@@ -105,7 +104,7 @@ class _Session:
         self._hello(smtp)
         if kind is smtplib.SMTP:
             self._encrypt(smtp, host)
-        if self.url.username:
+        if self.url.user:
             self._sign_in(smtp)
 
     def _hello(self, smtp: smtplib.SMTP) -> None:
@@ -126,7 +125,7 @@ class _Session:
 
     def _sign_in(self, smtp: smtplib.SMTP) -> None:
         self.stage = "AUTH"
-        user, password = unquote(self.url.username or ""), unquote(self.url.password or "")
+        user, password = self.url.user, self.url.password
         try:
             if self.tokens is None:
                 smtp.login(user, password, initial_response_ok=True)

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import zip_longest
 from typing import Any
-from urllib.parse import SplitResult, unquote
 
 from handrail.errors import DeskPaused, NotDone
-from handrail.mailsteps import Fetched, Mail
+from handrail.mailsteps import Fetched, Mail, MailServer
 from handrail.mailtokens import Tokens, bearer
 from handrail.text import one_line
 from handrail.wire import is_loopback
@@ -37,12 +36,12 @@ class NoFolder(Exception):
 class Mailbox:
     """One account. Each visit is a connection of its own."""
 
-    def __init__(self, url: SplitResult, tokens: Tokens | None, timeout: float) -> None:
+    def __init__(self, url: MailServer, tokens: Tokens | None, timeout: float) -> None:
         self.url, self.tokens, self.timeout = url, tokens, timeout
 
     @property
     def folder(self) -> str:
-        return unquote(self.url.path.strip("/")) or "INBOX"
+        return self.url.folder or "INBOX"
 
     def fetch(self, folder: str, wanted: Mapping[str, str]) -> Fetched:
         """Mails by header, or those behind a cursor; see ``FetchMail``."""
@@ -95,7 +94,7 @@ class Mailbox:
                     imap.logout()
 
     def _connected(self) -> imaplib.IMAP4:
-        host, context = self.url.hostname or "", ssl.create_default_context()
+        host, context = self.url.host, ssl.create_default_context()
         if self.url.scheme == "imaps":
             return imaplib.IMAP4_SSL(host, self.url.port or 993, ssl_context=context, timeout=self.timeout)
         imap = imaplib.IMAP4(host, self.url.port or 143, timeout=self.timeout)
@@ -108,7 +107,7 @@ class Mailbox:
         return imap
 
     def _sign_in(self, imap: imaplib.IMAP4) -> None:
-        user, password = unquote(self.url.username or ""), unquote(self.url.password or "")
+        user, password = self.url.user, self.url.password
         token = self.tokens.current() if self.tokens else None
         try:
             if token is None:

@@ -8,16 +8,47 @@ goes out. It is repeated as the same bytes with the same Message-ID, after a loo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from handrail.steps import Exchange, Reply, Step
 from handrail.wire import Wire
 
 NOT_KEPT = 424
 """The status of a ``KeepMail`` that did not succeed, for whatever reason."""
+
+
+_URL = re.compile(
+    r"(?P<scheme>[a-z]+)://(?:(?P<user>[^:]*)(?::(?P<password>.*))?@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/@?#\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?(?:/(?P<folder>[^@]*))?"
+)
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """One server of a URL. User and password may be percent-encoded."""
+
+    scheme: str
+    host: str
+    port: int | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+    folder: str = ""
+
+    @classmethod
+    def of(cls, url: str) -> MailServer:
+        """Raises ``ValueError``, which does not quote the URL. A password may hold ``/``, ``@`` and ``#``."""
+        found = _URL.fullmatch(url)
+        if found is None:
+            raise ValueError("is no address such as scheme://USER:PASSWORD@HOST:PORT")
+        part = {name: unquote(value or "") for name, value in found.groupdict().items()}
+        port = int(part["port"]) if part["port"] else None
+        host, folder = part["host"].strip("[]"), part["folder"].strip("/")
+        return cls(part["scheme"], host, port, part["user"], part["password"], folder)
 
 
 @dataclass(frozen=True)
