@@ -685,3 +685,46 @@ def test_a_warm_handoff_is_one_request(worlds: Worlds, acme: SimulatedAcme) -> N
     before = len(acme.requests)
     world.deliver(a_conversation(id="counted"), group="Billing")
     assert len(acme.requests) - before == 1
+
+
+# The pace, and refusals that a connector has looked at.
+
+
+def test_no_more_requests_a_minute_than_configured_and_nobody_sleeps(
+    drivers: Drivers, acme: SimulatedAcme, clock: Clock
+) -> None:
+    driver = drivers(rate=2)
+    for _ in range(2):
+        driver.run(lambda: one(Request("GET", "/groups")))
+    clock.advance(20)
+    with pytest.raises(NotDone, match="rate: 2 requests a minute") as limited:
+        driver.run(lambda: one(Request("GET", "/groups")))
+
+    assert limited.value.after == 40
+    assert len(acme.seen("GET /groups")) == 2
+    clock.advance(40)
+    assert driver.run(lambda: one(Request("GET", "/groups"))).ok
+
+
+def test_refusals_that_made_a_connector_give_up_are_asked_for_anew(
+    drivers: Drivers, acme: SimulatedAcme
+) -> None:
+    """A conflict that was met in one run is no answer to the next run, which must ask again."""
+
+    def cautious() -> Steps[int]:
+        safe = Request("PUT", "/nowhere", json={}, accept=frozenset({404, 409}), repeatable=True)
+        reply = yield safe
+        yield Request("GET", "/groups")
+        if not reply.ok:
+            raise NotDone("it is being changed by somebody")
+        return reply.status
+
+    driver, journal = drivers(), Journal()
+    acme.fault("status", on="PUT /nowhere", status=409)
+    with pytest.raises(NotDone):
+        driver.run(cautious, journal)
+    acme.fault("empty", on="PUT /nowhere")
+    journal.rewind()
+
+    assert driver.run(cautious, journal) == 200
+    assert len(acme.seen("PUT /nowhere")) == 2

@@ -25,6 +25,7 @@ from handrail.errors import (
     Unsure,
 )
 from handrail.journal import Entry, Journal
+from handrail.pace import Pace
 from handrail.steps import Exchange, Names, Reply, Step, Steps, Token
 from handrail.wire import Transport, Wire
 
@@ -50,6 +51,7 @@ class Driver:
         self._names: dict[str, tuple[datetime, Reply]] = {}
         self._names_lock = threading.RLock()  # names of one kind may need those of another
         self._slots = threading.BoundedSemaphore(connector.concurrency)
+        self._pace = Pace(connector.rate)
 
     def run(self, make: Callable[[], Steps[T]], journal: Journal | None = None) -> T:
         """Run the steps that ``make`` makes and return their result.
@@ -83,6 +85,10 @@ class Driver:
             step = steps.send(reply)
         except StopIteration:
             self._understood(entry, reply, journal)
+            raise
+        except NotDone:
+            if journal and journal.certain:
+                journal.new_round()  # the refusals that the connector saw are no answers to the next run
             raise
         except HandrailError:
             raise
@@ -243,6 +249,7 @@ class Driver:
         return reply
 
     def _sent(self, wire: Wire, token: str | None) -> Reply:
+        self._pace.take(self.clock())
         with self._slots:
             return self.transport.send(wire, self.connector.headers(token))
 
