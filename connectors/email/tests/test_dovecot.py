@@ -12,6 +12,7 @@ import smtplib
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,12 +21,14 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import make_msgid
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 
 from handrail import FetchMail, Handoff, Message, Role, State, UpdateKind
+from handrail.context import transport
 from handrail.mailbox import _folder
 from handrail.testing import Clock, SimulatedDesk, World
 from handrail_email import Email
@@ -319,3 +322,19 @@ def test_a_wrong_password_pauses_the_desk(make_world: MakeWorld) -> None:
 
     assert any(not each.ok and "refuses the credentials" in each.message for each in found)
     assert not any("another-word" in each.message for each in found)
+
+
+def test_idle_rings_when_mail_comes(world: World, dovecot: Dovecot) -> None:
+    rings: Queue[str] = Queue()
+    stop = threading.Event()
+    watch = transport(world.connector).watch
+    listener = threading.Thread(target=watch, args=(lambda: rings.put("rang"), stop))
+    listener.start()
+    try:
+        assert rings.get(timeout=30) == "rang"
+        dovecot.deliver("bea@desk.test", [our_user(world)], b"Subject: news\r\n\r\nHello\r\n")
+        assert rings.get(timeout=30) == "rang"
+    finally:
+        stop.set()
+        listener.join(30)
+    assert not listener.is_alive()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import http.cookiejar
 import ssl
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,6 +45,9 @@ class Http:
 
     def close(self) -> None:
         self.session.close()
+
+    def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
+        """Over HTTP a desk calls us, by webhooks: there is nothing to listen to."""
 
     def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
         """One exchange. ``headers`` hold the credentials and are not remembered anywhere."""

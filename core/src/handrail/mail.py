@@ -13,7 +13,8 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from handrail.errors import DeskPaused, NotDone, Unsure
@@ -42,6 +43,11 @@ class MailTransport:
 
     def close(self) -> None:
         """Nothing stays open between two exchanges."""
+
+    def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
+        """See ``handrail.wire.Transport``. Without a mailbox, or without IDLE, there is nothing to hear."""
+        if self.mailbox is not None:
+            self.mailbox.watch(ring, stop)
 
     def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
         """One exchange; see ``handrail.wire.Transport``."""

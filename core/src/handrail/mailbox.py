@@ -8,14 +8,16 @@ import imaplib
 import json
 import re
 import ssl
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import zip_longest
 from typing import Any
 
 from handrail.errors import DeskPaused, NotDone
+from handrail.mailidle import can_idle, idle
 from handrail.mailsteps import Fetched, Mail, MailServer
 from handrail.mailtokens import Tokens, bearer
 from handrail.text import one_line
@@ -58,6 +60,21 @@ class Mailbox:
         with self._visit() as imap:
             answer = imap.append(_folder(folder), r"(\Seen)", imaplib.Time2Internaldate(time.time()), content)
             _ok(answer, f"appending to {folder}")
+
+    def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
+        """Ring when mail comes, until ``stop`` is set; returns at once where the server cannot tell.
+
+        Rings once at its beginning too, for what came while nobody listened. Raises ``NotDone`` where the
+        connection breaks, ``DeskPaused`` where the server refuses the credentials.
+        """
+        with self._visit() as imap:
+            if not can_idle(imap):
+                return
+            self._open(imap, self.folder)
+            ring()
+            while not stop.is_set():
+                if idle(imap, stop):
+                    ring()
 
     def _behind(self, imap: imaplib.IMAP4, wanted: Mapping[str, str], validity: int) -> list[int]:
         """Where the numbering is a new one, by date: what was seen before is then seen once more."""

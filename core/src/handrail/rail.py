@@ -34,6 +34,7 @@ from handrail.model import (
 from handrail.roads import Roads
 from handrail.store import Store, desks, handoffs, updates
 from handrail.sync import Inbox
+from handrail.watch import watching
 
 E = TypeVar("E", Urgency, Reason)
 
@@ -258,23 +259,24 @@ class Handrail:
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)
-            yield
+            with watching(self.context, lambda desk: self.roads.schedule_poll(desk, 0)):
+                yield
         finally:
             worker.stop()
 
     def work_until_idle(self, stop: threading.Event | None = None) -> None:
         """Work until nothing is due within a minute."""
         stop = stop or threading.Event()
-        started = self.context.clock()
         with self.working():
-            while not self._idle(started) and not stop.wait(0.1):
+            while not self._idle() and not stop.wait(0.1):
                 pass
 
-    def _idle(self, started: datetime) -> bool:
-        soon = self.context.clock() + IDLE_HORIZON
+    def _idle(self) -> bool:
+        now = self.context.clock()
+        soon = now + IDLE_HORIZON
         with self.context.store.read() as connection:
             polls = [desks.get(connection, n) for n, c in self.config.desks.items() if Can.POLL in c.can]
-            polled = all(row is not None and row.poll_due_at and row.poll_due_at > started for row in polls)
+            polled = all(row is not None and row.poll_due_at and row.poll_due_at > now for row in polls)
             if not polled or handoffs.due(connection, soon, 1) or desks.due_hooks(connection, soon):
                 return False
             return not handoffs.at_work(connection)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +34,12 @@ class Transport(Protocol):
 
         Done is a ``Reply`` that was read to its end. Raises ``NotDone`` where certainly nothing arrived,
         ``Unsure`` where something may have, ``DeskPaused`` where the desk refuses the credentials.
+        """
+
+    def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
+        """Call ``ring`` whenever something may have come, until ``stop`` is set.
+
+        Returns at once where the desk cannot tell; raises as ``send`` does where it no longer can.
         """
 
     def close(self) -> None: ...
