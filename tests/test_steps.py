@@ -48,3 +48,21 @@ def test_a_request_is_titled_without_its_query() -> None:
 
 def test_a_token_is_not_shown() -> None:
     assert "very-secret" not in repr(Token("very-secret", 3600))
+
+
+def test_credentials_are_written_as_the_standards_say() -> None:
+    from handrail import basic, bearer, client_credentials
+
+    assert basic("Ann", "pass:ü") == {"Authorization": "Basic QW5uOnBhc3M6w7w="}
+    assert bearer("t0k") == {"Authorization": "Bearer t0k"}
+    assert bearer(None) == {}
+
+    asked = next(client_credentials("/oauth/token", "id", "s3cret", scope="read"))
+    assert isinstance(asked, Request)
+    assert asked.json == {
+        "grant_type": "client_credentials",
+        "scope": "read",
+        "client_id": "id",
+        "client_secret": "s3cret",
+    }
+    assert (asked.root, asked.public, asked.repeatable) == (True, True, True)

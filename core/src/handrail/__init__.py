@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         secret,
         setting,
     )
+    from handrail.credentials import basic, bearer, client_credentials
     from handrail.errors import (
         ConfigError,
         Conflict,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "handrail.brief": "Entry Fact Item",
     "handrail.connector": "Can Change Connector Doorbell Finding Page Said Undone Wishes secret setting",
+    "handrail.credentials": "basic bearer client_credentials",
     "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
     "NotDone NotFound Refused SignatureError Unsupported Unsure",
     "handrail.mailsteps": "FetchMail Fetched KeepMail Mail MailServer MailServers SendMail TryMail",
@@ -153,6 +155,9 @@ __all__ = [
     "Urgency",
     "Wishes",
     "Writer",
+    "basic",
+    "bearer",
+    "client_credentials",
     "hookimpl",
     "secret",
     "setting",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
 from pydantic import model_validator
@@ -17,6 +16,7 @@ from handrail import (
     Steps,
     Ticket,
     Unsupported,
+    basic,
     secret,
     setting,
 )
@@ -64,12 +64,7 @@ class FreshdeskAccount(Connector):
 
     # https://developers.freshdesk.com/api/#authentication
     def headers(self, token: str | None) -> Mapping[str, str]:
-        pair = b64encode(f"{self.api_key}:X".encode()).decode()
-        return {
-            "Accept": "application/json",
-            "Authorization": f"Basic {pair}",
-            "User-Agent": "handrail-freshdesk",
-        }
+        return {"Accept": "application/json", "User-Agent": "handrail-freshdesk"} | basic(self.api_key, "X")
 
     def explain(self, reply: Reply) -> str:
         return refusals.explain(reply)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from handrail import Connector, DeskPaused, Reply, Request, Steps, Token, secret, setting
+from handrail import (
+    Connector,
+    DeskPaused,
+    Reply,
+    Request,
+    Steps,
+    Token,
+    basic,
+    bearer,
+    client_credentials,
+    secret,
+    setting,
+)
 
 CREDENTIALS = (("email", "api_token"), ("personal_access_token",), ("client_id", "client_secret"))
 GATEWAY = "https://api.atlassian.com"
@@ -105,20 +116,15 @@ class JiraAccount(Connector):
     # https://support.atlassian.com/user-management/docs/create-oauth-2-0-credential-for-service-accounts/
     def _token(self) -> Steps[Token]:
         own = bool(self.url) and not _is_site(self.url)  # a sandbox or a proxy answers for everything
-        grant = {"grant_type": "client_credentials"}
-        grant |= {"client_id": str(self.client_id), "client_secret": str(self.client_secret)}
         path = "/oauth/token" if own else TOKENS
-        reply = yield Request("POST", path, json=grant, root=True, public=True, repeatable=True)
-        return Token(reply.json["access_token"], reply.json.get("expires_in"))
+        return (yield from client_credentials(path, str(self.client_id), str(self.client_secret)))
 
     # https://developer.atlassian.com/cloud/jira/platform/basic-auth-for-rest-apis/
     def headers(self, token: str | None) -> Mapping[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "handrail-jira"}
         if self.api_token:
-            pair = b64encode(f"{self.email}:{self.api_token}".encode()).decode()
-            return headers | {"Authorization": f"Basic {pair}"}
-        bearer = token or self.personal_access_token
-        return headers | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+            return headers | basic(str(self.email), self.api_token)
+        return headers | bearer(token or self.personal_access_token)
 
     def proven(self, reply: Reply) -> Steps[None]:
         """An empty list counts only when it was given to us: anonymous callers get an empty 200 as well."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import model_validator
 
-from handrail import Connector, Finding, Request, Steps, Token, secret, setting
+from handrail import (
+    Connector,
+    Finding,
+    Request,
+    Steps,
+    Token,
+    basic,
+    bearer,
+    client_credentials,
+    secret,
+    setting,
+)
 
 TEST_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - public, and refused
 """Signs Zendesk's test requests. https://developer.zendesk.com/documentation/webhooks/verifying/"""
@@ -78,19 +88,15 @@ class ZendeskAccount(Connector):
 
     # https://developer.zendesk.com/api-reference/ticketing/oauth/grant_type_tokens/
     def _token(self) -> Steps[Token]:
-        grant = {"grant_type": "client_credentials", "scope": "read write"}
-        grant |= {"client_id": str(self.client_id), "client_secret": str(self.client_secret)}
-        reply = yield Request("POST", "/oauth/tokens", json=grant, root=True, public=True, repeatable=True)
-        return Token(reply.json["access_token"], reply.json.get("expires_in"))
+        known = str(self.client_id), str(self.client_secret)
+        return (yield from client_credentials("/oauth/tokens", *known, scope="read write"))
 
     # https://developer.zendesk.com/api-reference/introduction/requests/
     def headers(self, token: str | None) -> Mapping[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "handrail-zendesk"}
         if self.api_token:
-            pair = b64encode(f"{self.email}/token:{self.api_token}".encode()).decode()
-            return headers | {"Authorization": f"Basic {pair}"}
-        bearer = token or self.oauth_token
-        return headers | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+            return headers | basic(f"{self.email}/token", self.api_token)
+        return headers | bearer(token or self.oauth_token)
 
     def names(self, kind: str) -> Steps[dict[str, str]]:
         """Ids of ``groups`` and ``fields`` by name, of the agent ``me``, of ``agent EMAIL`` by address."""
@@ -129,11 +135,7 @@ class ZendeskAccount(Connector):
             for ours, theirs in wanted.items():
                 ok = theirs.casefold() in known
                 found.append(Finding(f"{kind}.{ours}", ok, f"{theirs!r}: {'found' if ok else missing}"))
-        hint = (
-            "set"
-            if self.webhook_secret
-            else "not set: set it, or replies come by polling only (see the README)"
-        )
+        hint = "set" if self.webhook_secret else "not set: replies come by polling; the README says how"
         return [*found, Finding("webhook_secret", True, hint)]
 
     def _who(self, user: Mapping[str, Any]) -> Finding:
