@@ -198,12 +198,12 @@ def test_a_job_that_is_killed_often_is_never_given_up(jobs: Jobs, log: Log) -> N
 # Workers that die.
 
 VICTIM = """
-import sys, time
+import os, sys, time
 from handrail.engine import Jobs
 from handrail.store import Store
 
 def step(step, id, n):
-    print(id, flush=True)
+    os.write(1, (id + chr(10)).encode())  # in one piece: two threads write here
     time.sleep(600)
 
 worker = Jobs(Store(sys.argv[1])).worker({"desk": 2}, step)
