@@ -15,8 +15,6 @@ from handrail.errors import NotFound
 from handrail.model import Handoff, State
 from handrail.store.schema import handoffs, operations, timeline
 
-ENDED = tuple(state.value for state in State if state.ended)
-
 
 @cache
 def _place() -> str:

@@ -13,8 +13,6 @@ from handrail_jira.simulated import text
 from handrail_jira.simulated.records import PRIORITIES, Row
 from handrail_jira.simulated.site import COMPONENTS, ISSUE_TYPES, PROJECT, REGIONS, Site
 
-_SET_APART = frozenset({"project", "issuetype", "reporter", "resolution"})
-
 
 def error(status: int, *messages: str, **errors: str) -> Refusal:
     return Refusal(answer({"errorMessages": list(messages), "errors": errors}, status))
