@@ -5,7 +5,7 @@ from __future__ import annotations
 import imaplib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Queue
 
@@ -19,13 +19,16 @@ PATIENCE = 30.0
 
 
 @contextmanager
-def listening(world: World) -> Iterator[Queue[str]]:
-    """The rings of the desk's mailbox, as they come."""
+def listening(world: World, ring: Callable[[], None] = lambda: None) -> Iterator[Queue[str]]:
+    """The rings of the desk's mailbox, as they come; ``ring`` is called at each."""
     rings: Queue[str] = Queue()
     stop = threading.Event()
-    listener = threading.Thread(
-        target=transport(world.connector).watch, args=(lambda: rings.put("rang"), stop)
-    )
+
+    def rang() -> None:
+        ring()
+        rings.put("rang")
+
+    listener = threading.Thread(target=transport(world.connector).watch, args=(rang, stop))
     listener.start()
     try:
         yield rings
@@ -49,6 +52,28 @@ def test_an_answer_rings(world: World) -> None:
         "On its way.",
         "And here.",
     ]
+
+
+def test_what_comes_while_nobody_listens_rings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two waits a server need not tell; pymap does not always."""
+    ticket, send, waits = world.show(world.deliver())["ticket"]["id"], imaplib.IMAP4.send, 0
+    order: list[str] = []
+
+    def sent(imap: imaplib.IMAP4, data: bytes) -> None:
+        nonlocal waits
+        if data.endswith(b" IDLE\r\n"):
+            waits += 1
+            if waits == 2:
+                world.desk.human_replies(ticket, "In between.")
+                order.append("mail")
+        send(imap, data)
+
+    monkeypatch.setattr(imaplib.IMAP4, "send", sent)
+    with listening(world, lambda: order.append("ring")) as rings:
+        assert rings.get(timeout=PATIENCE) == "rang"
+        world.desk.human_replies(ticket, "On its way.")
+        assert rings.get(timeout=PATIENCE) == "rang"
+    assert order[:3] == ["ring", "mail", "ring"]
 
 
 def test_a_server_that_cannot_tell_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

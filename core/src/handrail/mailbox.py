@@ -64,17 +64,15 @@ class Mailbox:
     def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
         """Ring when mail comes, until ``stop`` is set; returns at once where the server cannot tell.
 
-        Rings once at its beginning too, for what came while nobody listened. Raises ``NotDone`` where the
+        Rings each time that it begins to listen, for what came while nobody did. Raises ``NotDone`` where the
         connection breaks, ``DeskPaused`` where the server refuses the credentials.
         """
         with self._visit() as imap:
             if not can_idle(imap):
                 return
             self._open(imap, self.folder)
-            ring()
             while not stop.is_set():
-                if idle(imap, stop):
-                    ring()
+                idle(imap, ring, stop)
 
     def _behind(self, imap: imaplib.IMAP4, wanted: Mapping[str, str], validity: int) -> list[int]:
         """Where the numbering is a new one, by date: what was seen before is then seen once more."""

@@ -9,6 +9,7 @@ import imaplib
 import select
 import threading
 import time
+from collections.abc import Callable
 
 RENEW_SECONDS = 20 * 60.0
 """A server may end an IDLE after 29 minutes, and routers forget idle connections sooner."""
@@ -22,20 +23,23 @@ def can_idle(imap: imaplib.IMAP4) -> bool:
     return b"IDLE" in b" ".join(part for part in data if part).upper().split()
 
 
-def idle(imap: imaplib.IMAP4, stop: threading.Event) -> bool:
-    """Wait in the open folder; True when mail came, False when ``stop`` was set or it is time to renew.
+def idle(imap: imaplib.IMAP4, listening: Callable[[], None], stop: threading.Event) -> None:
+    """Wait in the open folder until mail comes, ``stop`` is set or it is time to renew.
 
+    ``listening`` is called once the server listens for us: a look at that moment finds all that came before,
+    what comes later ends the wait. Servers do not tell of what came between two waits, whatever the RFC says.
     Raises ``imaplib.IMAP4.abort`` or ``OSError`` when the connection breaks.
     """
     lines = _Lines(imap)
     imap.send(_TAG + b" IDLE\r\n")
-    came = lines.told_before(b"+")
-    deadline = time.monotonic() + RENEW_SECONDS
+    lines.skip_to(b"+")
+    listening()
+    came, deadline = False, time.monotonic() + RENEW_SECONDS
     while not came and not stop.is_set() and time.monotonic() < deadline:
         line = lines.next(_SLICE)
         came = line is not None and _tells(line)
     imap.send(b"DONE\r\n")
-    return lines.told_before(_TAG) or came
+    lines.skip_to(_TAG)
 
 
 def _tells(line: bytes) -> bool:
@@ -68,13 +72,10 @@ class _Lines:
         pending = getattr(self._socket, "pending", None)  # what TLS holds decrypted never wakes a select
         return bool(pending and pending()) or bool(select.select([self._socket], [], [], seconds)[0])
 
-    def told_before(self, beginning: bytes) -> bool:
-        """Read up to the line that begins so; True when one before it told of new mail."""
-        came = False
+    def skip_to(self, beginning: bytes) -> None:
+        """Read up to the line that begins so."""
         while (line := self.next(self._limit)) is not None and not line.startswith(beginning):
             if line.startswith(_TAG):
                 raise imaplib.IMAP4.abort(f"IDLE was refused: {line[:100]!r}")
-            came = came or _tells(line)
         if line is None:
             raise imaplib.IMAP4.abort("no answer to IDLE")
-        return came
