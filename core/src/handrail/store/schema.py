@@ -45,9 +45,9 @@ handoffs = sa.Table(
     sa.Column("conversation_id", Words, nullable=False, index=True),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("digest", Words, nullable=False),
-    sa.Column("desk", Words, nullable=False, index=True),
+    sa.Column("desk", Words, nullable=False),
     sa.Column("hop", sa.Integer, nullable=False),
-    sa.Column("state", Words, nullable=False, index=True),
+    sa.Column("state", Words, nullable=False),
     sa.Column("group", Words),
     sa.Column("urgency", Words, nullable=False),
     sa.Column("reason", Words, nullable=False),
@@ -60,9 +60,26 @@ handoffs = sa.Table(
     sa.Column("trying_since", Moment),
     # n numbers the jobs of this row: a job with another number is out of date and does nothing
     sa.Column("n", sa.Integer, nullable=False),
-    sa.Column("due_at", Moment, index=True),
+    sa.Column("due_at", Moment),
     sa.Column("lease_by", Words),
     sa.Column("lease_until", Moment),
+    # what the policy said, as JSON; what is still to be done by a flow or a chain of raises, as JSON
+    sa.Column("decision", Words),
+    sa.Column("plan", Words),
+    # watch_n numbers the jobs that look whether somebody has taken or answered this in time
+    sa.Column("watch_n", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("watch_at", Moment),
+)
+_open = handoffs.c.due_at.is_not(None)
+sa.Index("ix_handoffs_desk", handoffs.c.desk, handoffs.c.created_at)
+sa.Index("ix_handoffs_state", handoffs.c.state, handoffs.c.created_at)
+# Few rows are ever due or leased: their indexes stay small, however many handoffs are stored.
+sa.Index("ix_handoffs_due_at", handoffs.c.due_at, sqlite_where=_open, postgresql_where=_open)
+sa.Index(
+    "ix_handoffs_lease_by",
+    handoffs.c.lease_by,
+    sqlite_where=handoffs.c.lease_by.is_not(None),
+    postgresql_where=handoffs.c.lease_by.is_not(None),
 )
 
 operations = sa.Table(
@@ -80,6 +97,14 @@ operations = sa.Table(
     sa.Column("done_at", Moment),
     sa.Column("error", Words),
     sa.UniqueConstraint("handoff_id", "seq"),
+)
+_unfinished = operations.c.state.in_([sa.literal_column("'todo'"), sa.literal_column("'failed'")])
+sa.Index(
+    "ix_operations_unfinished",
+    operations.c.state,
+    operations.c.handoff_id,
+    sqlite_where=_unfinished,
+    postgresql_where=_unfinished,
 )
 
 journal = sa.Table(
@@ -163,6 +188,34 @@ desks = sa.Table(
     sa.Column("poll_n", sa.Integer, nullable=False),
     sa.Column("poll_due_at", Moment),
     sa.Column("poll_error", Words),
+)
+
+paces = sa.Table(
+    "paces",
+    metadata,
+    # one row for each request of the last minute, of desks whose configuration has a rate
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("desk", Words, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Index("ix_paces_desk", "desk", "at"),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("seen_at", Moment, nullable=False),
+)
+
+subscribers = sa.Table(
+    "subscribers",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment),
+    sa.Column("failing_since", Moment),
+    sa.Column("error", Words),
 )
 
 timeline = sa.Table(

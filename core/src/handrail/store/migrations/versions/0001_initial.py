@@ -55,14 +55,19 @@ def upgrade() -> None:
         sa.Column("due_at", MOMENT),
         sa.Column("lease_by", sa.Text()),
         sa.Column("lease_until", MOMENT),
+        sa.Column("decision", sa.Text()),
+        sa.Column("plan", sa.Text()),
+        sa.Column("watch_n", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("watch_at", MOMENT),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("key"),
     )
     op.create_index("ix_handoffs_conversation_id", "handoffs", ["conversation_id"])
     op.create_index("ix_handoffs_created_at", "handoffs", ["created_at"])
-    op.create_index("ix_handoffs_desk", "handoffs", ["desk"])
-    op.create_index("ix_handoffs_due_at", "handoffs", ["due_at"])
-    op.create_index("ix_handoffs_state", "handoffs", ["state"])
+    op.create_index("ix_handoffs_desk", "handoffs", ["desk", "created_at"])
+    op.create_index("ix_handoffs_state", "handoffs", ["state", "created_at"])
+    _partial("ix_handoffs_due_at", "handoffs", ["due_at"], "due_at IS NOT NULL")
+    _partial("ix_handoffs_lease_by", "handoffs", ["lease_by"], "lease_by IS NOT NULL")
     op.create_table(
         "hooks",
         sa.Column("id", sa.Text(), nullable=False),
@@ -113,11 +118,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("handoff_id", "seq"),
     )
+    _partial("ix_operations_unfinished", "operations", ["state", "handoff_id"], "state IN ('todo', 'failed')")
     op.create_table(
         "ours",
         sa.Column("desk", sa.Text(), nullable=False),
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("desk", "event_id"),
+    )
+    op.create_table(
+        "paces",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("desk", sa.Text(), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_paces_desk", "paces", ["desk", "at"])
+    op.create_table(
+        "subscribers",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("due_at", MOMENT),
+        sa.Column("failing_since", MOMENT),
+        sa.Column("error", sa.Text()),
+        sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "tickets",
@@ -157,5 +181,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     op.create_index("ix_updates_handoff_id", "updates", ["handoff_id"])
+    op.create_table(
+        "workers",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     # The row exists from the start: two writers that both have to make it would be in each other's way.
     op.execute("insert into counters (name, value) values ('updates', 0)")
+
+
+def _partial(name: str, table: str, columns: list[str], where: str) -> None:
+    op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
