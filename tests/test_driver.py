@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from handrail.context import transport
 from handrail.driver import LOOK_AGAIN_AFTER, NAMES_ARE_FRESH_FOR, Driver, prepare, retry_after
 from handrail.journal import Journal
 from handrail.model import Handoff
+from handrail.pace import Pace
+from handrail.store import Store
 from handrail.testing import Clock, World, a_conversation, a_file
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -691,9 +694,11 @@ def test_a_warm_handoff_is_one_request(worlds: Worlds, acme: SimulatedAcme) -> N
 
 
 def test_no_more_requests_a_minute_than_configured_and_nobody_sleeps(
-    drivers: Drivers, acme: SimulatedAcme, clock: Clock
+    drivers: Drivers, acme: SimulatedAcme, clock: Clock, tmp_path: Path
 ) -> None:
+    store = Store(f"sqlite:///{tmp_path}/handrail.db")
     driver = drivers(rate=2)
+    driver = Driver(driver.connector, driver.transport, clock, Pace(store, "desk", 2))
     for _ in range(2):
         driver.run(lambda: one(Request("GET", "/groups")))
     clock.advance(20)
@@ -702,8 +707,11 @@ def test_no_more_requests_a_minute_than_configured_and_nobody_sleeps(
 
     assert limited.value.after == 40
     assert len(acme.seen("GET /groups")) == 2
+    assert driver.rest() == 40
     clock.advance(40)
+    assert driver.rest() == 0
     assert driver.run(lambda: one(Request("GET", "/groups"))).ok
+    store.close()
 
 
 def test_refusals_that_made_a_connector_give_up_are_asked_for_anew(

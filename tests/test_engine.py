@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ import pytest
 import sqlalchemy as sa
 from tests.real import a_rail, connector, until, write_config
 
-import handrail.engine as engine
-from handrail import ConfigError, Message, Role, State
-from handrail.engine import Jobs, Worker
+from handrail import ConfigError, Message, Role, State, engine, keeper, presence
+from handrail.engine import Duties, Jobs, Worker
+from handrail.presence import Presence
 from handrail.rail import Handrail
-from handrail.store import Store
+from handrail.store import Store, workers
+from handrail.store.alive import owner
 from handrail.testing import SimulatedDesk, a_conversation
 
 pytest_plugins = ["tests.stores"]
@@ -35,6 +37,11 @@ class Log:
     def __init__(self) -> None:
         self.ran: list[tuple[str, str, int]] = []
         self.does: Mapping[str, Any] = {}
+        self.dead: list[str] = []
+
+    def take_over(self, name: str) -> int:
+        self.dead.append(name)
+        return 0
 
     def __call__(self, step: str, id: str, n: int) -> None:
         self.ran.append((step, id, n))
@@ -46,7 +53,8 @@ def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an engine in this process does now and then, it does often."""
     monkeypatch.setattr(engine, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(engine, "MAX_PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr(engine, "REAP_SECONDS", 0.2)
+    monkeypatch.setattr(keeper, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(keeper, "REAP_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -66,9 +74,15 @@ def log() -> Log:
     return Log()
 
 
+def a_worker(jobs: Jobs, log: Log, desks: Mapping[str, int] | None = None) -> Worker:
+    """A worker that runs jobs and has nothing to deliver besides."""
+    alive = Presence(jobs.store, lambda: datetime.now(UTC))
+    return jobs.worker(desks or {"desk": 4}, Duties(log, lambda desk, go_on: None, log.take_over, alive))
+
+
 @contextmanager
-def working(jobs: Jobs, log: Log, queues: Mapping[str, int] | None = None) -> Iterator[Worker]:
-    worker = jobs.worker(dict(queues or {"": 2, "desk": 4}), log)
+def working(jobs: Jobs, log: Log, desks: Mapping[str, int] | None = None) -> Iterator[Worker]:
+    worker = a_worker(jobs, log, desks)
     worker.start()
     try:
         yield worker
@@ -149,7 +163,7 @@ def test_what_is_stored_of_a_job_is_json_with_a_name_of_ours(jobs: Jobs) -> None
     schedule(jobs, "hook:desk", "a")
     (row,) = rows(jobs.store).values()
     assert (row.serialization, row.application_version) == ("portable_json", engine.VERSION)
-    assert (row.application_name, row.queue_name) == (engine.APPLICATION, "handrail-desk")
+    assert (row.application_name, row.queue_name) == (engine.APPLICATION, "handrail/desk/back")
     inputs = "workflow_input" if jobs.store.is_sqlite else f"{engine.SCHEMA}.workflow_input"
     with jobs.store.read() as connection:
         stored = connection.execute(sa.text(f"select inputs from {inputs}")).scalar_one()
@@ -199,15 +213,19 @@ def test_a_job_that_is_killed_often_is_never_given_up(jobs: Jobs, log: Log) -> N
 
 VICTIM = """
 import os, sys, time
-from handrail.engine import Jobs
+from datetime import UTC, datetime
+from handrail.engine import Duties, Jobs
+from handrail.presence import Presence
 from handrail.store import Store
 
 def step(step, id, n):
     os.write(1, (id + chr(10)).encode())  # in one piece: two threads write here
     time.sleep(600)
 
-worker = Jobs(Store(sys.argv[1])).worker({"desk": 2}, step)
-worker.start()
+store = Store(sys.argv[1])
+alive = Presence(store, lambda: datetime.now(UTC))
+duties = Duties(step, lambda desk, go_on: None, lambda name: 0, alive)
+Jobs(store).worker({"desk": 2}, duties).start()
 time.sleep(600)
 """
 
@@ -245,8 +263,8 @@ def test_what_a_killed_worker_had_goes_on_elsewhere(jobs: Jobs, log: Log, store_
     assert sorted(log.ran)[:2] == [("deliver", "a", 0), ("deliver", "b", 0)]
 
 
-def test_a_worker_of_another_machine_is_taken_for_dead_after_the_lease(jobs: Jobs, log: Log) -> None:
-    lease = engine.LEASE_SECONDS * 1000
+def test_what_was_taken_longer_ago_than_an_attempt_lasts_is_taken_over(jobs: Jobs, log: Log) -> None:
+    lease = keeper.TAKEN_SECONDS * 1000
     with working(jobs, log):
         for id, age in (("old", lease + 60_000), ("young", lease - 60_000)):
             schedule(jobs, "deliver:desk", id, 0, 3600)
@@ -266,10 +284,40 @@ def test_a_worker_of_another_machine_is_taken_for_dead_after_the_lease(jobs: Job
     assert log.ran == [("deliver", "old", 0), ("deliver", "fresh", 0)]
 
 
+def test_a_peer_of_another_machine_that_falls_silent_is_taken_for_dead(
+    jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes on saying that it lives is left alone, whatever its clock says."""
+    monkeypatch.setattr(presence, "SILENT_SECONDS", 1.5)
+    schedule(jobs, "deliver:desk", "a", 0, 3600)
+    schedule(jobs, "deliver:desk", "b", 0, 3600)
+    table = status_table(jobs.store)
+    with jobs.store.begin() as connection:
+        for id, peer in (("a", "elsewhere:1:1"), ("b", "elsewhere:1:2")):
+            taken = {"status": "PENDING", "executor_id": peer, "started_at_epoch_ms": int(time.time() * 1000)}
+            connection.execute(
+                table.update().where(table.c.workflow_uuid == f"deliver:desk:{id}:0").values(taken)
+            )
+    said = datetime(2001, 1, 1, tzinfo=UTC)
+
+    def lives(peer: str) -> None:
+        nonlocal said
+        said += timedelta(seconds=1)
+        with jobs.store.begin() as connection:
+            workers.seen(connection, peer, said)
+
+    lives("elsewhere:1:2")
+    with working(jobs, log):
+        until(lambda: lives("elsewhere:1:1") or bool(log.ran), "the job of the silent one")
+        assert log.ran == [("deliver", "b", 0)]
+        assert log.dead == ["elsewhere:1:2"]
+        until(lambda: "elsewhere:1:1" in log.dead, "the other, which is silent now")
+
+
 def test_stopping_finishes_what_runs_and_gives_the_rest_back(jobs: Jobs, log: Log) -> None:
     ended_at: list[float] = []
     log.does = {"slow": lambda: (time.sleep(1.5), ended_at.append(time.monotonic()))}
-    worker = jobs.worker({"desk": 1}, log)
+    worker = a_worker(jobs, log, {"desk": 1})
     worker.start()
     schedule(jobs, "deliver:desk", "slow")
     schedule(jobs, "deliver:desk", "behind")
@@ -284,7 +332,7 @@ def test_stopping_finishes_what_runs_and_gives_the_rest_back(jobs: Jobs, log: Lo
         "deliver:desk:slow:0": "SUCCESS",
         "deliver:desk:behind:0": "ENQUEUED",
     }
-    assert rows(jobs.store)["deliver:desk:behind:0"].queue_name == "handrail-desk"
+    assert rows(jobs.store)["deliver:desk:behind:0"].queue_name == "handrail/desk"
 
 
 # Growth.
@@ -294,10 +342,10 @@ def test_finished_jobs_are_retired_and_others_are_not(jobs: Jobs, log: Log) -> N
     for number in range(7):
         schedule(jobs, "hook", f"{number}")
     schedule(jobs, "hook", "far", 0, 3600)
-    with working(jobs, log, {"": 8}) as worker:
+    with working(jobs, log) as worker:
         until(lambda: sum(row.status == "SUCCESS" for row in rows(jobs.store).values()) == 7, "seven jobs")
-        assert worker.retire() == 0
-        until(lambda: worker.retire(keep=0) == 0, "the clocks of both")
+        assert worker.keeper.retire() == 0
+        until(lambda: worker.keeper.retire(keep=0) == 0, "the clocks of both")
         assert list(rows(jobs.store)) == ["hook:far:0"]
     for table in ("workflow_input", "workflow_output", "operation_outputs"):
         name = table if jobs.store.is_sqlite else f"{engine.SCHEMA}.{table}"
@@ -307,14 +355,14 @@ def test_finished_jobs_are_retired_and_others_are_not(jobs: Jobs, log: Log) -> N
 
 
 def test_a_worker_retires_by_itself(jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "RETIRE_SECONDS", 0.2)
-    monkeypatch.setattr(engine, "_BATCH", 2)
+    monkeypatch.setattr(keeper, "RETIRE_SECONDS", 0.2)
+    monkeypatch.setattr(keeper, "_BATCH", 2)
     for number in range(5):
         schedule(jobs, "hook", f"{number}")
-    with working(jobs, log, {"": 8}):
+    with working(jobs, log):
         until(lambda: len(log.ran) == 5 and ended(jobs.store), "five jobs")
         with jobs.store.begin() as connection:
-            old = int((time.time() - engine.KEEP_SECONDS - 60) * 1000)
+            old = int((time.time() - keeper.KEEP_SECONDS - 60) * 1000)
             connection.execute(status_table(jobs.store).update().values(completed_at=old))
         until(lambda: not rows(jobs.store), "an empty table")
 
@@ -333,7 +381,7 @@ def test_a_second_worker_on_the_same_file_is_refused(tmp_path: Path, log: Log) -
     with working(Jobs(store), log):
         refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         with pytest.raises(ConfigError, match="another worker process works on"):
-            Jobs(store).worker({"": 1}, log).start()
+            a_worker(Jobs(store), log).start()
     assert refused.returncode == 1
     assert "on SQLite there can be one. Stop it, or use store" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -355,7 +403,7 @@ ran = threading.Event()
 
 def refused():
     try:
-        jobs.worker({"": 1}, print).start()
+        jobs.worker({"desk": 1}, None).start()
     except ConfigError as error:
         print(error)
 
@@ -573,4 +621,4 @@ def test_looking_imports_no_engine(command: list[str], tmp_path: Path, desk: Sim
 
 
 def test_the_processes_of_the_tests_are_ours() -> None:
-    assert os.getpid() == int(engine.owner().rpartition(":")[2])
+    assert os.getpid() == int(owner().rpartition(":")[2])

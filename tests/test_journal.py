@@ -174,7 +174,7 @@ def test_an_attempt_that_is_over_writes_nothing(store: Store) -> None:
     journal.guard = over
     for note in (
         lambda: journal.sending(TWO, NOW),
-        lambda: journal.answered(entry, YES, NOW, done=True),
+        lambda: journal.answered(entry, YES, NOW, done=False),
         lambda: journal.without_effect(entry, False),
         lambda: journal.again(entry, LATER),
         journal.new_round,
@@ -220,6 +220,8 @@ def test_no_header_that_lets_somebody_in_is_kept(store: Store) -> None:
     journal = StoredJournal(store, operation(store))
     reply = Reply(200, b"{}", {"set-cookie": "session=very-secret", "location": "/1"})
     journal.answered(journal.sending(TWO, NOW), reply, NOW, done=True)
+    with store.begin() as connection:
+        journal.flush(connection)
 
     (entry,) = reopened(store).entries
     assert entry.answer == Reply(200, b"{}", {"location": "/1"})

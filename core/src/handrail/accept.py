@@ -138,7 +138,8 @@ def _accept(context: Context, connection: sa.Connection, draft: Handoff, wish: W
     key = wish.key or f"{draft.conversation.id}:{number}"
     handoff = draft.model_copy(update={"number": number, "key": key})
     handoffs.insert(connection, handoff, digest, due_at=handoff.created_at)
-    operations.add(connection, ulid(handoff.created_at), handoff.id, "create", {}, handoff.created_at)
+    now = handoff.created_at
+    operations.add(connection, ulid(now), handoff.id, "create", {}, now, first=True)
     handoffs.note(connection, handoff.id, handoff.created_at, f"accepted for {handoff.desk}")
     context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, 0)
     return handoff
@@ -209,7 +210,7 @@ def wake(context: Context, connection: sa.Connection, row: Any, now: datetime) -
     """Make a handoff due now, unless an attempt runs, which will see what is new, or waits for its time."""
     if handoffs.held(row, now) or (row.due_at and row.due_at > now and not row.lease_by):
         return
-    handoffs.change(connection, row.id, n=row.n + 1, due_at=now, lease_by=None, lease_until=None)
+    handoffs.change(connection, row.id, n=row.n + 1, due_at=now, **handoffs.FREE)
     context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, 0)
 
 
@@ -226,14 +227,9 @@ def cancel(context: Context, handoff_id: str) -> None:
             raise Conflict(
                 f"handoff {handoff_id} may have reached {row.desk} already; wait until that is known"
             )
-        values = {
-            "state": State.CANCELLED,
-            "n": row.n + 1,
-            "due_at": None,
-            "lease_by": None,
-            "lease_until": None,
-        }
-        handoffs.change(connection, handoff_id, **values)
+        ended = {"state": State.CANCELLED, "n": row.n + 1, "due_at": None}
+        handoffs.change(connection, handoff_id, **ended, **handoffs.FREE)
+        context.finished(connection, f"deliver:{row.desk}", row.id, row.n)
         handoffs.note(connection, handoff_id, now, "cancelled")
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+import sqlalchemy as sa
 
 from handrail.config import Config
 from handrail.connector import Connector
@@ -14,10 +17,15 @@ from handrail.engine import Schedule
 from handrail.errors import NotFound
 from handrail.http import Http
 from handrail.mail import MailTransport
+from handrail.pace import Pace
+from handrail.presence import Presence
+from handrail.slots import Slots
 from handrail.store import Store
 from handrail.wire import Transport
 
 Clock = Callable[[], datetime]
+Finished = Callable[[sa.Connection, str, str, int], None]
+"""``finished(connection, step, id, n)``: once this is committed, that job has nothing to do any more."""
 
 
 def utc_now() -> datetime:
@@ -38,8 +46,23 @@ class Context:
     store: Store
     schedule: Schedule
     clock: Clock = utc_now
+    finished: Finished = lambda connection, step, id, n: None
     _drivers: dict[str, Driver] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.presence = Presence(self.store, self.clock)
+        self._slots = Slots(self.store, self.clock, self.presence.beat)
+
+    def slot(self, desk: str) -> AbstractContextManager[bool]:
+        """Within it this thread may talk to a desk; False where as many do as are allowed to."""
+        known = self.config.desks.get(desk)
+        return self._slots.of(desk, known.concurrency if known else 1)
+
+    def rest(self, desk: str) -> float:
+        """Seconds for which a desk, or its rate in the configuration, wants to hear nothing from us."""
+        driver = self._drivers.get(desk)
+        return driver.rest() if driver else 0.0
 
     def connector(self, desk: str) -> Connector:
         """The desk's connector. Raises ``NotFound`` for a desk that the configuration does not have."""
@@ -54,7 +77,8 @@ class Context:
         connector = self.connector(desk)
         with self._lock:
             if desk not in self._drivers:
-                self._drivers[desk] = Driver(connector, transport(connector), self.clock)
+                pace = Pace(self.store, desk, connector.rate)
+                self._drivers[desk] = Driver(connector, transport(connector), self.clock, pace)
             return self._drivers[desk]
 
     def close(self) -> None:

@@ -1,26 +1,26 @@
 """Delivery: one attempt at a handoff's next operations, in their order.
 
-An attempt takes a lease on the row and, in the same transaction, leaves a job that comes back should this
-process die. It then sends, and writes what became of it together with the next job. Nothing here sleeps.
+An attempt holds the row (see ``claims``), sends, and writes what became of it together with the next job.
+Nothing here sleeps.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 import tenacity
 
+from handrail.claims import Claims, Work, ticket_of
 from handrail.connector import Change, Said
 from handrail.context import Context
-from handrail.engine import LEASE_SECONDS
-from handrail.errors import Conflict, DeskError, DeskPaused, HandrailError, Refused, Unsupported
+from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, Unsupported
 from handrail.fallback import give_up
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
@@ -35,111 +35,53 @@ log = logging.getLogger("handrail.delivery")
 BACKOFF = tenacity.wait_random_exponential(multiplier=1, max=300)
 """Full jitter: the wait before try n is drawn between 0 and 2**(n-1) seconds, at most 300."""
 
+TURN_SECONDS = 2.0
+"""For so long a thread that drains keeps its slot on the desk."""
 
 SWEEPS = 10
 """So often a look for twins is tried again before it is left."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One operation under way, with the handoff as it stood when the attempt began."""
-
-    handoff: Handoff
-    operation: Any
-    ticket: Ticket | None
-    attempt: int
-    """Which attempt at this handoff this is; it counts only as long as no other has begun."""
-    began: datetime
 
 
 class Delivery:
     def __init__(self, context: Context, inbox: Inbox) -> None:
         self.context = context
         self.inbox = inbox
+        self.claims = Claims(context)
 
     def step(self, id: str, n: int) -> None:
         """The job: an attempt, unless the row has moved on since the job was written."""
-        work = self._claim(id, n)
-        while work is not None:
-            work = self._perform(work)
+        with self.context.store.read() as connection:
+            desk = handoffs.get(connection, id).desk
+        with self.context.slot(desk) as taken:
+            if taken:
+                self._work(self.claims.of(id, n))
+            elif n >= 0:
+                self.claims.put_off(id, n)
 
     def attempt(self, id: str) -> None:
         """An attempt now, in the caller's thread, where one is due and nobody else makes it."""
         self.step(id, -1)
 
-    # Claiming.
+    def drain(self, desk: str, go_on: Callable[[], bool]) -> None:
+        """Attempts at what is due on a desk, the longest waiting first, until nothing is."""
+        busy = True
+        while busy and go_on():
+            with self.context.slot(desk) as taken:
+                busy = taken and self._drain_a_while(desk, go_on)
 
-    def _claim(self, id: str, n: int) -> Work | None:
-        now = self.context.clock()
-        with self.context.store.begin() as connection:
-            row = handoffs.get(connection, id, lock=True)
-            if not self._is_due(row, n, now):
-                return None
-            if handoffs.held(row, now):
-                if n >= 0:
-                    self._come_back(connection, row, now)
-                return None
-            why = desks.paused(connection, row.desk, lock=True)
-            if why is not None:
-                self._release(connection, row, last_error=f"{row.desk} is paused: {why}")
-                return None
-            return self._take(connection, row, now)
+    def _drain_a_while(self, desk: str, go_on: Callable[[], bool]) -> bool:
+        """True where there may be more: a slot is left now and then, for the peers."""
+        until = time.monotonic() + TURN_SECONDS
+        while go_on() and time.monotonic() < until:
+            work = self.claims.next(desk)
+            if work is None:
+                return False
+            self._work(work)
+        return True
 
-    def _come_back(self, connection: sa.Connection, row: Any, now: datetime) -> None:
-        """This job is there for the case that the attempt dies, which may yet happen."""
-        handoffs.change(connection, row.id, n=row.n + 1)
-        delay = (row.lease_until - now).total_seconds() + 1
-        self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
-
-    def _lease(self, desk: str) -> float:
-        """Seconds that no single exchange takes, its second try after a sign-in included."""
-        known = self.context.config.desks.get(desk)
-        return max(LEASE_SECONDS, 20 * known.timeout.total_seconds()) if known else LEASE_SECONDS
-
-    def _is_due(self, row: Any, n: int, now: datetime) -> bool:
-        if row.due_at is None:
-            return False
-        return row.n == n if n >= 0 else row.due_at <= now or row.lease_by is not None
-
-    def _take(self, connection: sa.Connection, row: Any, now: datetime) -> Work | None:
-        """Take the lease and the next operation; None and a free row where there is nothing to do."""
-        operation = self._next_operation(connection, row.id)
-        if operation is None:
-            self._release(connection, row)
-            return None
-        seconds, attempt = self._lease(row.desk), row.attempts + 1
-        n = handoffs.lease(connection, row, now, seconds)
-        self.context.schedule(connection, f"deliver:{row.desk}", row.id, n, seconds + 1)
-        operations.change(connection, operation.id, tries=operation.tries + 1)
-        state = row.state if row.ticket_id else State.DELIVERING
-        since = row.trying_since or now
-        handoffs.change(connection, row.id, state=state, attempts=attempt, trying_since=since)
-        handoff, ticket = Handoff.model_validate_json(row.body), self._ticket(connection, row)
-        return Work(handoff, operation, ticket, attempt, now)
-
-    def _next_operation(self, connection: sa.Connection, id: str) -> Any:
-        """The first operation that is not done. Messages that wait behind a message go out with it."""
-        waiting = operations.todo(connection, id)
-        if not waiting or waiting[0].kind != "say":
-            return waiting[0] if waiting else None
-        together = []
-        for operation in waiting:
-            if operation.kind != "say" or operation.tries:
-                break
-            together.append(operation)
-        if len(together) > 1:
-            messages = [message for each in together for message in json.loads(each.payload)["messages"]]
-            operations.change(connection, [each.id for each in together[1:]], state="merged")
-            operations.change(connection, together[0].id, payload=json.dumps({"messages": messages}))
-        return operations.first_todo(connection, id)
-
-    def _ticket(self, connection: sa.Connection, row: Any) -> Ticket | None:
-        stored = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
-        return updates.as_ticket(stored) if stored is not None else None
-
-    def _release(self, connection: sa.Connection, row: Any, **values: Any) -> None:
-        free = {"n": row.n + 1, "due_at": None, "lease_by": None, "lease_until": None}
-        handoffs.change(connection, row.id, **(free | values))
+    def _work(self, work: Work | None) -> None:
+        while work is not None:
+            work = self._perform(work)
 
     # Performing.
 
@@ -152,12 +94,11 @@ class Delivery:
             return None
 
     def _performed(self, work: Work) -> Work | None:
-        guard = partial(self._guard, work)
-        journal = StoredJournal(self.context.store, work.operation, guard)
+        work.journal = StoredJournal(self.context.store, work.operation, partial(self._guard, work))
         try:
-            ticket = self.context.driver(work.handoff.desk).run(self._steps(work), journal)
+            ticket = self.context.driver(work.handoff.desk).run(self._steps(work), work.journal)
         except Refused as refusal:
-            return self._refused(work, journal, refusal)
+            return self._refused(work, refusal)
         except Unsupported as refusal:
             return self._failed(work, str(refusal))
         except DeskPaused as pause:
@@ -174,18 +115,19 @@ class Delivery:
 
     def _guard(self, work: Work, connection: sa.Connection) -> None:
         """Nothing is sent, and nothing noted, by an attempt that another has overtaken."""
-        now, seconds = self.context.clock(), self._lease(work.handoff.desk)
+        now, seconds = self.context.clock(), self.claims.lease(work.handoff.desk)
         if abs(now - work.began) < timedelta(seconds=seconds / 4):
-            if not handoffs.is_attempt(handoffs.get(connection, work.handoff.id), work.attempt):
+            if not handoffs.holds(connection, work.handoff.id, work.attempt):
                 raise Superseded
         elif not handoffs.renew(connection, work.handoff.id, work.attempt, now, seconds):
             raise Superseded
 
     def _mine(self, connection: sa.Connection, work: Work) -> Any:
-        """The row, for what became of this attempt."""
+        """The row, for what became of this attempt; the answers that it got are written with that."""
         row = handoffs.get(connection, work.handoff.id, lock=True)
         if not handoffs.is_attempt(row, work.attempt):
             raise Superseded
+        work.journal.flush(connection)
         return row
 
     def _steps(self, work: Work) -> Callable[[], Steps[Ticket]]:
@@ -216,12 +158,12 @@ class Delivery:
             updates.save_ours(connection, row.desk, ticket.ours)
             said = _DONE[work.operation.kind]
             handoffs.note(connection, row.id, now, f"{said} {row.desk}, ticket {ticket.id}")
-            values = {"trying_since": None, "ticket_id": ticket.id}
-            handoffs.change(connection, row.id, last_error=operations.failure(connection, row.id), **values)
-            self.inbox.delivered(connection, work.handoff, ticket, new=ticket.id != row.ticket_id)
+            error = operations.failure(connection, row.id) if row.last_error else None
+            state = self.inbox.delivered(connection, row, ticket)
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
-            return self._take(connection, handoffs.get(connection, row.id), now)
+            known = {"trying_since": None, "ticket_id": ticket.id, "last_error": error, "state": state}
+            return self.claims.go_on(connection, row, now, **known)
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""
@@ -235,7 +177,7 @@ class Delivery:
         """The job: end the twins that an unsure create may have left."""
         with self.context.store.read() as connection:
             row = handoffs.get(connection, id)
-            ticket = self._ticket(connection, row)
+            ticket = ticket_of(connection, row)
         if ticket is None:
             return
         handoff, connector = Handoff.model_validate_json(row.body), self.context.connector(row.desk)
@@ -264,7 +206,7 @@ class Delivery:
                 return self._give_up(connection, row, work, f"gave up after {spent}: {why}")
             delay = min(max(after or 0.0, _backoff(work.operation.tries + 1)), left.total_seconds())
             due = now + timedelta(seconds=delay)
-            self._release(connection, row, due_at=due, last_error=why)
+            self.claims.free(connection, row, due_at=due, last_error=why)
             self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
             handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
         return None
@@ -276,18 +218,18 @@ class Delivery:
             row = self._mine(connection, work)
             desks.change(connection, row.desk, paused_because=str(pause), paused_at=now)
             state = row.state if row.ticket_id else State.ACCEPTED
-            self._release(connection, row, state=state, last_error=f"{row.desk} is paused: {pause}")
+            self.claims.park(connection, row, f"{row.desk} is paused: {pause}", state=state)
             handoffs.note(connection, row.id, now, f"{row.desk} does not accept our credentials: {pause}")
         return None
 
-    def _refused(self, work: Work, journal: StoredJournal, refusal: Refused) -> Work | None:
+    def _refused(self, work: Work, refusal: Refused) -> Work | None:
         """Again without the optional fields that the desk named, each once; else it is a final no."""
         known = work.handoff.unset
         named = {name: why for name, why in refusal.fields.items() if name not in known}
         if not named or work.operation.kind != "create":
             return self._failed(work, str(refusal))
         handoff = work.handoff.model_copy(update={"unset": known | named})
-        journal.new_round()
+        work.journal.new_round()
         now = self.context.clock()
         with self.context.store.begin() as connection:
             self._mine(connection, work)
@@ -296,7 +238,7 @@ class Delivery:
                 handoffs.note(
                     connection, handoff.id, now, f"{handoff.desk} refused {name}: {why}; sent without it"
                 )
-            return self._take(connection, handoffs.get(connection, handoff.id), now)
+            return self.claims.take(connection, handoffs.get(connection, handoff.id), now)
 
     def _failed(self, work: Work, why: str) -> Work | None:
         with self.context.store.begin() as connection:
@@ -311,7 +253,7 @@ class Delivery:
                 connection, row.id, last_error=f"{work.operation.kind} failed: {why}", trying_since=None
             )
             handoffs.note(connection, row.id, now, f"{work.operation.kind} failed for good: {why}")
-            return self._take(connection, handoffs.get(connection, row.id), now)
+            return self.claims.take(connection, handoffs.get(connection, row.id), now)
         give_up(self.context, connection, row, why)
         return None
 
@@ -324,46 +266,3 @@ def _backoff(tries: int) -> float:
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = tries
     return BACKOFF(state)
-
-
-def retry(context: Context, handoff_id: str) -> None:
-    """Send what failed again, now: a dead letter, a failed message, or whatever waits for its time.
-
-    What certainly failed is put in new words: the configuration or the desk may have been mended since.
-    """
-    now = context.clock()
-    with context.store.begin() as connection:
-        row = handoffs.get(connection, handoff_id, lock=True)
-        if row.state == State.CANCELLED:
-            raise Conflict(f"handoff {handoff_id} was cancelled")
-        failed = [each.id for each in operations.of_handoff(connection, handoff_id) if each.state == "failed"]
-        operations.change(connection, failed, state="todo", tries=1)
-        first = operations.first_todo(connection, handoff_id)
-        dead = row.state == State.UNDELIVERED
-        for id in [*failed, *([first.id] if dead and first is not None else [])]:
-            operations.fresh_round(connection, id)
-        if first is None or handoffs.held(row, now):
-            return
-        desks.change(connection, row.desk, paused_because=None, paused_at=None)
-        free = {"lease_by": None, "lease_until": None, "trying_since": None}
-        state = State.ACCEPTED if dead else row.state
-        handoffs.change(connection, handoff_id, state=state, n=row.n + 1, due_at=now, **free)
-        handoffs.note(connection, handoff_id, now, "sent again by command")
-        context.schedule(connection, f"deliver:{row.desk}", handoff_id, row.n + 1, 0)
-
-
-def resume(context: Context, desk: str | None = None) -> None:
-    """Unpause desks, and make due what waited for them or was left by a process that died."""
-    now = context.clock()
-    with context.store.begin() as connection:
-        for name in [desk] if desk else list(context.config.desks):
-            if desks.paused(connection, name) is not None:
-                desks.change(connection, name, paused_because=None, paused_at=None)
-    with context.store.begin() as connection:  # behind the commit no attempt finds its desk paused
-        for found in handoffs.left_over(connection, desk):
-            row = handoffs.get(connection, found.id, lock=True)
-            if row.n == found.n and not handoffs.held(row, now):
-                since = row.trying_since if row.due_at else None  # a pause counts for nothing
-                free = {"lease_by": None, "lease_until": None, "trying_since": since}
-                handoffs.change(connection, row.id, n=row.n + 1, due_at=now, **free)
-                context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, 0)

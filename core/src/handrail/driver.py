@@ -25,14 +25,16 @@ from handrail.errors import (
     Unsure,
 )
 from handrail.journal import Entry, Journal
-from handrail.pace import Pace
+from handrail.pace import Pace, TooFast
 from handrail.steps import Exchange, Names, Reply, Step, Steps, Token
 from handrail.wire import Transport, Wire
 
 T = TypeVar("T")
 NAMES_ARE_FRESH_FOR = timedelta(minutes=10)
 LOOK_AGAIN_AFTER = timedelta(seconds=30)
-_LATER = frozenset({408, 425, 429})
+TOO_MANY = 429
+_LATER = frozenset({408, 425, TOO_MANY})
+LONGEST_REST = timedelta(hours=1)
 _MAX_RUNS = 20
 
 
@@ -43,7 +45,13 @@ class _Again(Exception):
 class Driver:
     """Drives one desk's connector. Safe to use from several threads."""
 
-    def __init__(self, connector: Connector, transport: Transport, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        transport: Transport,
+        clock: Callable[[], datetime],
+        pace: Pace | None = None,
+    ) -> None:
         self.connector = connector
         self.transport = transport
         self.clock = clock
@@ -51,7 +59,8 @@ class Driver:
         self._names: dict[str, tuple[datetime, Reply]] = {}
         self._names_lock = threading.RLock()  # names of one kind may need those of another
         self._slots = threading.BoundedSemaphore(connector.concurrency)
-        self._pace = Pace(connector.rate)
+        self._pace = pace
+        self._rest: tuple[datetime, float] | None = None
 
     def run(self, make: Callable[[], Steps[T]], journal: Journal | None = None) -> T:
         """Run the steps that ``make`` makes and return their result.
@@ -66,6 +75,18 @@ class Driver:
                 if journal:
                     journal.rewind()
         raise Unsure("the desk's answers contradict each other; trying again later")
+
+    def rest(self) -> float:
+        """Seconds for which this desk wants to hear nothing at all from us."""
+        if self._rest is None:
+            return 0.0
+        begun, seconds = self._rest
+        passed = (self.clock() - begun).total_seconds()
+        return seconds - passed if 0 <= passed < seconds else 0.0
+
+    def _rest_for(self, seconds: float | None) -> None:
+        if seconds:
+            self._rest = self.clock(), min(seconds, LONGEST_REST.total_seconds())
 
     def _run_once(self, steps: Steps[T], journal: Journal | None) -> T:
         try:
@@ -249,7 +270,12 @@ class Driver:
         return reply
 
     def _sent(self, wire: Wire, token: str | None) -> Reply:
-        self._pace.take(self.clock())
+        if self._pace:
+            try:
+                self._pace.take(self.clock())
+            except TooFast as early:
+                self._rest_for(early.after)
+                raise
         with self._slots:
             return self.transport.send(wire, self.connector.headers(token))
 
@@ -259,6 +285,8 @@ class Driver:
         if after is None:
             after = self.connector.retry_after(reply, self.clock())
         message = f"{request.title}: {reply.status} {words}".strip()
+        if reply.status == TOO_MANY:
+            self._rest_for(after)
         if reply.status in _LATER:
             return NotDone(message, after=after)
         if reply.status in (401, 403):

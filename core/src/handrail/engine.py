@@ -2,8 +2,12 @@
 
 ``schedule(connection, step, id, n, delay)`` is called inside the transaction that writes the row. A job
 carries only the step's name, the row's id and the attempt's number; the step reads the row, does one
-thing, and writes the row and the next job in one transaction. A step's name may carry a queue after a
-colon (``deliver:support``): each desk has a queue of its own, so one that is slow holds up only itself.
+thing, and writes the row and the next job in one transaction. A step's name may carry a desk after a
+colon (``deliver:support``): each desk has queues of its own, one for what goes out and one for what comes
+back, so a desk that is slow holds up only itself, and a long backlog no answer.
+
+Where a worker runs in this process, its hands (see ``hands``) take up at once what is due; the job then comes
+a little later, for the case that they die, and is deleted when it has nothing to do any more.
 
 DBOS is imported when the first job is scheduled, never by importing handrail.
 """
@@ -13,16 +17,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from handrail.errors import ConfigError
-from handrail.store.handoffs import is_alive, owner
+from handrail.hands import Drain, Hands
+from handrail.keeper import WORKFLOW, Keeper
+from handrail.presence import Presence
+from handrail.store.alive import owner
+from handrail.store.engine import afterwards
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -32,10 +41,18 @@ if TYPE_CHECKING:
 Schedule = Callable[[sa.Connection, str, str, int, float], None]
 """``schedule(connection, step, id, n, delay)``; ``delay`` in seconds."""
 
-RunStep = Callable[[str, str, int], None]
+
+@dataclass(frozen=True)
+class Duties:
+    """What a worker does: run a step; deliver what is due on a desk; take over what a dead peer held."""
+
+    run_step: Callable[[str, str, int], None]
+    drain: Drain
+    take_over: Callable[[str], int]
+    presence: Presence
+
 
 APPLICATION = "handrail"
-WORKFLOW = "handrail"
 VERSION = "handrail-1"
 """Constant, so that a job outlives an update; it names a kind of job, not a release."""
 SCHEMA = "handrail_jobs"
@@ -43,15 +60,14 @@ SCHEMA = "handrail_jobs"
 POLL_SECONDS = 0.5
 LEASE_SECONDS = 300.0
 """Longer than an attempt may take: after this, whoever made it is taken for dead."""
-REAP_SECONDS = 10.0
-RETIRE_SECONDS = 60.0
-KEEP_SECONDS = 3600.0
-"""For so long a finished job is kept; what happened stands in the handoff's timeline."""
+HANDS_SECONDS = 5.0
+"""So long after the hands were rung the job comes, where they have not done its work by then."""
 STOP_SECONDS = 30
 """For so long a stopping worker waits for the jobs that it has begun."""
 MAX_PAUSE_SECONDS = 900.0
-_BATCH = 1000
-_FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_READERS = 4
+"""Jobs at once that read one desk."""
+_BATCH = 500
 log = logging.getLogger("handrail.engine")
 
 
@@ -68,6 +84,8 @@ class Jobs:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.hands: Hands | None = None
+        self._finished: deque[str] = deque()
 
     @cached_property
     def client(self) -> DBOSClient:
@@ -84,8 +102,26 @@ class Jobs:
 
     def schedule(self, connection: sa.Connection, step: str, id: str, n: int, delay: float) -> None:
         """See the module. Scheduling the same step, id and n again changes nothing."""
+        if self.hands and delay <= 0 and step.startswith("deliver:"):
+            delay, desk = HANDS_SECONDS, step.partition(":")[2]
+            afterwards(connection, lambda: self.ring(desk))
         options = _options(step, f"{step}:{id}:{n}", delay)
         self.client.enqueue_in_transaction(connection, options, step, id, n)
+
+    def ring(self, desk: str) -> None:
+        """The hands of this process, where it has any, look what is due on a desk."""
+        if self.hands:
+            self.hands.ring(desk)
+
+    def finished(self, connection: sa.Connection, step: str, id: str, n: int) -> None:
+        """Once this is committed, that job has nothing to do: it goes soon, before a worker has to look."""
+        afterwards(connection, lambda: self._finished.append(f"{step}:{id}:{n}"))
+
+    def drop_finished(self) -> None:
+        """Delete the jobs that have nothing to do. One that runs already just ends."""
+        while self._finished:
+            some = [self._finished.popleft() for _ in range(min(len(self._finished), _BATCH))]
+            self.client.delete_workflows(some)
 
     def again(self, job_id: str, step: str, id: str, n: int) -> None:
         """The same job once more, after a pause that grows: it failed in a way that nobody foresaw."""
@@ -94,26 +130,26 @@ class Jobs:
         pause = min(2.0**count, MAX_PAUSE_SECONDS)
         self.client.enqueue(_options(step, f"{step}:{id}:{number}~{count}", pause), step, id, n)
 
-    def worker(self, queues: dict[str, int], run_step: RunStep) -> Worker:
-        """A worker for these queues (name to jobs at once; "" is the queue without a desk)."""
-        return Worker(self, queues, run_step)
+    def worker(self, desks: Mapping[str, int], duties: Duties) -> Worker:
+        """A worker for these desks (name to attempts at once)."""
+        return Worker(self, desks, duties)
 
 
 class Worker:
     """Runs jobs in this process. On SQLite one worker process at a time, kept by a lock beside the file."""
 
-    def __init__(self, jobs: Jobs, queues: dict[str, int], run_step: RunStep) -> None:
+    def __init__(self, jobs: Jobs, desks: Mapping[str, int], duties: Duties) -> None:
         self.jobs = jobs
         self.store = jobs.store
-        self.queues = {_queue(name): slots for name, slots in queues.items()}
-        self.run_step = run_step
+        self.desks = dict(desks)
+        self.queues = _queues(self.desks)
+        self.duties = duties
         self.executor = "handrail" if self.store.is_sqlite else owner()
         """On SQLite always the same, so that a worker takes up at once what the last one left."""
         self._lock: Any = None
-        self._ended = threading.Event()
-        self._keeper = threading.Thread(target=self._keep_house, name="handrail-keeper", daemon=True)
         self._changed = threading.Condition()
         self._running: set[str] = set()
+        self.keeper = Keeper(jobs, duties, self._running)
 
     # Life.
 
@@ -127,21 +163,28 @@ class Worker:
                 self.jobs.client.register_queue(
                     name, worker_concurrency=slots, polling_interval_sec=POLL_SECONDS
                 )
+            self.duties.presence.beat()
             self._launch()
         except BaseException:
             self._release_lock()
             raise
-        self._keeper.start()
+        self.jobs.hands = Hands(self.desks, self.duties.drain)
+        self.keeper.start()
+        for desk in self.desks:
+            self.jobs.ring(desk)
 
     def stop(self) -> None:
-        """Finish the jobs that run, start no more, and give back what was taken and not begun."""
-        self._ended.set()
-        self._keeper.join()
+        """Finish what runs, start no more, and give back what was taken and not begun."""
+        hands, self.jobs.hands = self.jobs.hands, None
         try:
+            if hands:
+                hands.stop()
             self._end_engine()
             with self._changed:
                 self._changed.wait_for(lambda: not self._running, STOP_SECONDS)
-            self._resume([job for job in self._taken() if job.executor_id == self.executor])
+            self.keeper.stop()
+            self.keeper.give_back(self.executor)
+            self.duties.presence.end()
         finally:
             self._release_lock()
 
@@ -191,7 +234,7 @@ class Worker:
         job_id = DBOS.workflow_id or ""
         with self._counted(job_id):
             try:
-                self.run_step(step.partition(":")[0], id, n)
+                self.duties.run_step(step.partition(":")[0], id, n)
             except Exception:
                 # The engine does not try a job again that failed; nothing may end for good by a surprise.
                 log.exception("step %s of %s failed; it is tried again", step, id)
@@ -207,55 +250,6 @@ class Worker:
             with self._changed:
                 self._running.discard(job_id)
                 self._changed.notify_all()
-
-    # Keeping house.
-
-    def _keep_house(self) -> None:
-        """Every few seconds take over what dead peers left; every minute drop what is finished."""
-        passes = 0
-        while not self._ended.wait(REAP_SECONDS):
-            passes += 1
-            try:
-                self.reap()
-                if passes % int(RETIRE_SECONDS / REAP_SECONDS) == 0:
-                    self.retire()
-            except Exception as error:
-                log.warning("looking after the jobs failed: %s", type(error).__name__)
-
-    def reap(self) -> int:
-        """Put back jobs whose worker is gone, or has had them for longer than any attempt takes."""
-        now = datetime.now(UTC).timestamp()
-        lost = [
-            job
-            for job in self._taken()
-            if job.workflow_id not in self._running
-            and (_is_gone(job.executor_id) or (job.dequeued_at or 0) / 1000 < now - LEASE_SECONDS)
-        ]
-        return self._resume(lost)
-
-    def retire(self, keep: float = KEEP_SECONDS) -> int:
-        """Delete jobs that finished more than ``keep`` seconds ago; returns how many."""
-        before = (datetime.now(UTC) - timedelta(seconds=keep)).isoformat()
-        retired = 0
-        while True:
-            found = self._list(status=_FINISHED, completed_before=before, limit=_BATCH)
-            if found:
-                self.jobs.client.delete_workflows([job.workflow_id for job in found])
-            retired += len(found)
-            if len(found) < _BATCH or self._ended.is_set():
-                return retired
-
-    def _taken(self) -> list[Any]:
-        return self._list(status="PENDING")
-
-    def _list(self, **which: Any) -> list[Any]:
-        client = self.jobs.client
-        return list(client.list_workflows(name=WORKFLOW, load_input=False, load_output=False, **which))
-
-    def _resume(self, jobs: list[Any]) -> int:
-        for job in jobs:
-            self.jobs.client.resume_workflow(job.workflow_id, queue_name=job.queue_name)
-        return len(jobs)
 
     # One worker process on SQLite.
 
@@ -281,23 +275,28 @@ class Worker:
             self._lock = None
 
 
-def _queue(name: str) -> str:
-    return f"handrail-{name}" if name else "handrail"
+def _queues(desks: Mapping[str, int]) -> dict[str, int]:
+    """The queues of these desks, with how many jobs of each a worker runs at once."""
+    out = {_queue(f"deliver:{desk}"): slots for desk, slots in desks.items()}
+    back = {_queue(f"poll:{desk}"): min(slots, _READERS) for desk, slots in desks.items()}
+    return {_queue(""): _READERS} | out | back
+
+
+def _queue(step: str) -> str:
+    kind, _, desk = step.partition(":")
+    if not desk:
+        return "handrail"
+    return f"handrail/{desk}" if kind == "deliver" else f"handrail/{desk}/back"
 
 
 def _options(step: str, job_id: str, delay: float) -> Any:
     options: dict[str, Any] = {
         "workflow_name": WORKFLOW,
-        "queue_name": _queue(step.partition(":")[2]),
+        "queue_name": _queue(step),
         "workflow_id": job_id,
         "app_version": VERSION,
     }
     return options | ({"delay_seconds": delay} if delay > 0 else {})
-
-
-def _is_gone(executor: str | None) -> bool:
-    """True only where it is certain that the worker's process has ended."""
-    return executor is not None and executor != "handrail" and not is_alive(executor)
 
 
 def _refuse_a_second_engine() -> None:

@@ -87,7 +87,7 @@ def _begin_anew(connection: sa.Connection, handoff_id: str, now: datetime) -> No
 
 def _free(connection: sa.Connection, row: Any, **values: Any) -> None:
     """End the attempt at a row; its jobs are out of date then."""
-    free = {"n": row.n + 1, "due_at": None, "lease_by": None, "lease_until": None, "trying_since": None}
+    free = handoffs.FREE | {"n": row.n + 1, "due_at": None, "trying_since": None}
     handoffs.change(connection, row.id, **(free | values))
 
 

@@ -120,7 +120,10 @@ class Journal:
         """Note an answer. ``done``: it says yes and the connector has understood it."""
         entry.answer, entry.done, entry.answered_at = reply, done, now
         entry.doubt = entry.doubt and not done
-        self.keep(entry)
+        if done:
+            self.keep_soon(entry)
+        else:
+            self.keep(entry)
 
     def without_effect(self, entry: Entry, doubted_before: bool) -> None:
         """The last try had certainly no effect; an earlier one may still have had."""
@@ -141,6 +144,9 @@ class Journal:
 
     def keep(self, entry: Entry) -> None:
         """Make ``entry`` durable. In memory there is nothing to do."""
+
+    def keep_soon(self, entry: Entry) -> None:
+        """Make ``entry`` durable before the next request leaves, and with the end of the attempt."""
 
 
 def _done(entries: Sequence[Entry]) -> list[Entry]:

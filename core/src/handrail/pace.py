@@ -1,33 +1,45 @@
-"""The pace of one desk: no more requests a minute than the configuration allows."""
+"""The pace of one desk: no more requests a minute than the configuration allows, over all processes."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
+
 from handrail.errors import NotDone
+from handrail.store import Store, desks
+from handrail.store.schema import paces
 
 MINUTE = timedelta(minutes=1)
 
 
-class Pace:
-    """Counts the requests of the last minute, in this process. Who comes too early is told when to come."""
+class TooFast(NotDone):
+    """The desk was not asked: as many requests as the configuration allows were sent already."""
 
-    def __init__(self, rate: int | None) -> None:
+
+class Pace:
+    """Counts the requests of the last minute, in the store. Who comes too early is told when to come."""
+
+    def __init__(self, store: Store, desk: str, rate: int | None) -> None:
         """``rate`` in requests a minute; None: as fast as the desk answers."""
-        self._rate = rate
-        self._lock = threading.Lock()
-        self._sent: deque[datetime] = deque()
+        self._store, self._desk, self._rate = store, desk, rate
 
     def take(self, now: datetime) -> None:
-        """Count a request. Raises ``NotDone`` with the seconds to wait where there were enough already."""
+        """Count a request. Raises ``TooFast`` with the seconds to wait where there were enough already."""
         if self._rate is None:
             return
-        with self._lock:
-            while self._sent and not now - MINUTE < self._sent[0] <= now:
-                self._sent.popleft()
-            if len(self._sent) >= self._rate:
-                wait = (self._sent[0] + MINUTE - now).total_seconds()
-                raise NotDone(f"rate: {self._rate} requests a minute are sent already", after=wait)
-            self._sent.append(now)
+        with self._store.begin() as connection:
+            desks.lock(connection, self._desk)
+            wait = self._wait(connection, self._rate, now)
+            if wait is None:
+                connection.execute(paces.insert(), {"desk": self._desk, "at": now})
+        if wait is not None:
+            raise TooFast(f"rate: {self._rate} requests a minute are sent already", after=wait)
+
+    def _wait(self, connection: sa.Connection, rate: int, now: datetime) -> float | None:
+        """Seconds until there is room; what is older than a minute, or was sent tomorrow, counts no more."""
+        mine = paces.c.desk == self._desk
+        old = sa.or_(paces.c.at <= now - MINUTE, paces.c.at > now)
+        connection.execute(paces.delete().where(mine, old))
+        sent = connection.execute(sa.select(paces.c.at).where(mine).order_by(paces.c.at)).scalars().all()
+        return (sent[-rate] + MINUTE - now).total_seconds() if len(sent) >= rate else None

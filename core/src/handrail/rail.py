@@ -9,15 +9,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from handrail import accept as accepting
-from handrail import delivery, views
+from handrail import again, delivery, views
 from handrail.config import Config, load
 from handrail.connector import Can, Finding
 from handrail.context import Clock, Context, utc_now
-from handrail.engine import Jobs, Schedule
+from handrail.engine import Duties, Jobs, Schedule
 from handrail.errors import ConfigError, DeskError, InputError
 from handrail.model import (
     Conversation,
@@ -51,6 +52,8 @@ class Handrail:
         store = Store(config.store)
         self._jobs = Jobs(store)
         self.context = Context(config, store, schedule or self._jobs.schedule, clock)
+        if schedule is None:
+            self.context.finished = self._jobs.finished
         self.inbox = Inbox(self.context)
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
@@ -68,6 +71,7 @@ class Handrail:
 
     def close_connections(self) -> None:
         """Close the connections to desks and store."""
+        self._jobs.drop_finished()
         self.context.close()
 
     # Handing off.
@@ -152,7 +156,7 @@ class Handrail:
 
     def retry(self, handoff_id: str) -> None:
         """Send what failed again."""
-        delivery.retry(self.context, handoff_id)
+        again.retry(self.context, handoff_id)
 
     def retry_all(self) -> builtins.list[str]:
         """Send every dead letter again, and what waits for a paused desk; the ids of all of them."""
@@ -222,7 +226,7 @@ class Handrail:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
             if not offline and all(each.ok for each in findings):
-                delivery.resume(self.context, name)
+                again.resume(self.context, name)
         return found
 
     def _ask(self, desk: str) -> builtins.list[Finding]:
@@ -245,17 +249,22 @@ class Handrail:
             self.delivery.sweep(id, n)
         elif step == "read":
             self.roads.read_step(id, n)
+        elif step == "ring":
+            self._jobs.ring(id)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """A worker in this process. On SQLite one process at a time may work."""
-        queues = {name: connector.concurrency for name, connector in self.config.desks.items()}
-        worker = self._jobs.worker({"": 2, **queues}, self.run_step)
+        slots = {name: connector.concurrency for name, connector in self.config.desks.items()}
+        duties = Duties(
+            self.run_step, self.delivery.drain, partial(again.take_over, self.context), self.context.presence
+        )
+        worker = self._jobs.worker(slots, duties)
         worker.start()
         try:
-            delivery.resume(self.context)
+            again.resume(self.context)
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)
@@ -277,7 +286,9 @@ class Handrail:
         with self.context.store.read() as connection:
             polls = [desks.get(connection, n) for n, c in self.config.desks.items() if Can.POLL in c.can]
             polled = all(row is not None and row.poll_due_at and row.poll_due_at > now for row in polls)
-            if not polled or handoffs.due(connection, soon, 1) or desks.due_hooks(connection, soon):
+            if not polled or handoffs.is_due(connection, self.config.desks, soon):
+                return False
+            if desks.due_hooks(connection, soon):
                 return False
             return not handoffs.at_work(connection)
 

@@ -76,6 +76,7 @@ class Roads:
             taken = {self.inbox.take(connection, row.desk, item, patient=patient) for item in items}
             if Taken.TOO_EARLY not in taken and row.state == "todo":
                 desks.change_hook(connection, id, state="done", due_at=None, error=None)
+                self.context.finished(connection, f"hook:{row.desk}", id, row.n)
         if Taken.TOO_EARLY in taken:
             self._later(id, "it is about something that is still being sent")
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from handrail.connector import Page
 from handrail.context import Context
-from handrail.model import Actor, Handoff, State, Status, Ticket, Update, UpdateKind
+from handrail.model import Actor, State, Status, Ticket, Update, UpdateKind
 from handrail.plugins import plugins
 from handrail.store import handoffs, operations, updates
 
@@ -69,13 +69,17 @@ class Inbox:
                 except Exception:
                     log.exception("plugin %s failed at update %s", plugin.plugin_name, update.id)
 
-    def delivered(self, connection: sa.Connection, handoff: Handoff, ticket: Ticket, *, new: bool) -> None:
-        """Our own operation succeeded: the ticket is as the desk says; a new one is an update of its own."""
+    def delivered(self, connection: sa.Connection, row: Any, ticket: Ticket) -> str:
+        """Our own operation succeeded: the ticket is as the desk says; a new one is an update of its own.
+
+        ``row`` is the handoff as it was before; returns the state that it has now.
+        """
         at = ticket.updated_at or self.context.clock()
-        row = None if new else updates.ticket_of(connection, handoff.desk, ticket.id)
-        if row is not None and any(known and at < known for known in (row.updated_at, row.status_at)):
-            return  # an answer that came late, or was given once more: the ticket has moved on since
-        updates.save_ticket(connection, handoff.desk, handoff.id, ticket, status_at=at)
+        new = ticket.id != row.ticket_id
+        known = None if new else updates.ticket_of(connection, row.desk, ticket.id)
+        if known is not None and any(since and at < since for since in (known.updated_at, known.status_at)):
+            return str(row.state)  # it came late, or was given once more: the ticket has moved on since
+        updates.save_ticket(connection, row.desk, row.id, ticket, new=new, status_at=at)
         if new:
             created = Update(
                 id=f"created:{ticket.id}",
@@ -86,8 +90,8 @@ class Inbox:
                 raw_status=ticket.raw_status,
                 text=ticket.url,
             )
-            self._store(connection, handoff.desk, handoff.id, created)
-        self._move(connection, handoff.desk, handoff.id, ticket.id, ticket.status, at, first=new)
+            self._store(connection, row, created)
+        return self._state(connection, row, ticket.id, ticket.status, at, first=new)
 
     def take(
         self, connection: sa.Connection, desk: str, item: Update | Ticket, *, patient: bool = False
@@ -132,12 +136,12 @@ class Inbox:
     def _event(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
         if item.kind is UpdateKind.REPLY and item.public is False:  # whatever the connector made of it
             item = item.model_copy(update={"kind": UpdateKind.NOTE})
-        if not self._store(connection, row.desk, row.handoff_id, item):
+        if not self._keep(connection, row, item):
             return Taken.KNOWN
         if item.kind in (UpdateKind.DELETED, UpdateKind.MERGED):
             status = Status.DELETED if item.kind is UpdateKind.DELETED else Status.CLOSED
             updates.change_ticket(connection, row.desk, row.id, status=status, status_at=item.at)
-            self._move(connection, row.desk, row.handoff_id, row.id, status, item.at)
+            self._move(connection, row, status, item.at)
         return Taken.STORED
 
     def _status(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
@@ -148,8 +152,8 @@ class Inbox:
         if row.status == item.status:
             return Taken.KNOWN
         updates.change_ticket(connection, row.desk, row.id, status=item.status)
-        self._store(connection, row.desk, row.handoff_id, item)
-        self._move(connection, row.desk, row.handoff_id, row.id, item.status, item.at)
+        self._keep(connection, row, item)
+        self._move(connection, row, item.status, item.at)
         return Taken.STORED
 
     def _late_status(self, connection: sa.Connection, row: Any, item: Update, status: Status) -> Taken:
@@ -157,7 +161,7 @@ class Inbox:
         following = updates.next_status(connection, row.handoff_id, row.id, item.at - _SAME_MOMENT)
         if (following or Status(row.status)) is status:
             return Taken.KNOWN
-        stored = self._store(connection, row.desk, row.handoff_id, item)
+        stored = self._keep(connection, row, item)
         return Taken.STORED if stored else Taken.KNOWN
 
     def _assignment(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
@@ -166,7 +170,7 @@ class Inbox:
         if not changed or (row.updated_at and item.at < row.updated_at):
             return Taken.KNOWN
         updates.change_ticket(connection, row.desk, row.id, **changed)
-        return Taken.STORED if self._store(connection, row.desk, row.handoff_id, item) else Taken.KNOWN
+        return Taken.STORED if self._keep(connection, row, item) else Taken.KNOWN
 
     def _snapshot(self, connection: sa.Connection, row: Any, ticket: Ticket) -> Taken:
         """A ticket as it is now: its differences from what is known are updates."""
@@ -187,38 +191,45 @@ class Inbox:
 
     # What follows.
 
-    def _store(self, connection: sa.Connection, desk: str, handoff_id: str, item: Update) -> bool:
-        row = handoffs.get(connection, handoff_id)
-        about = {"handoff_id": handoff_id, "conversation_id": row.conversation_id, "desk": desk}
-        update = item.model_copy(update={**about, "id": f"{desk}:{item.id}"})
+    def _keep(self, connection: sa.Connection, ticket: Any, item: Update) -> bool:
+        return self._store(connection, handoffs.get(connection, ticket.handoff_id), item)
+
+    def _store(self, connection: sa.Connection, row: Any, item: Update) -> bool:
+        """``row`` is the handoff that it is about."""
+        about = {"handoff_id": row.id, "conversation_id": row.conversation_id, "desk": row.desk}
+        update = item.model_copy(update={**about, "id": f"{row.desk}:{item.id}"})
         if not updates.add(connection, update, self.context.clock()):
             return False
         self._fresh.updates = [*self._fresh.updates, update]
         return True
 
-    def _move(
+    def _move(self, connection: sa.Connection, ticket: Any, status: Status, at: datetime) -> None:
+        """Move the handoff as its ticket moved; one that was superseded by a follow-up moves nothing."""
+        row = handoffs.get(connection, ticket.handoff_id, lock=True)
+        if (row.ticket_id, row.desk) != (ticket.id, ticket.desk):
+            return
+        state = self._state(connection, row, ticket.id, status, at)
+        if state != row.state:
+            handoffs.change(connection, row.id, state=state)
+            handoffs.note(connection, row.id, self.context.clock(), f"{state}: the ticket is {status}")
+
+    def _state(
         self,
         connection: sa.Connection,
-        desk: str,
-        handoff_id: str,
+        row: Any,
         ticket_id: str,
         status: Status,
         at: datetime,
         *,
         first: bool = False,
-    ) -> None:
-        """Move the handoff as its ticket moved; one that was superseded by a follow-up moves nothing."""
-        row = handoffs.get(connection, handoff_id, lock=True)
-        if row.ticket_id != ticket_id or row.desk != desk:
-            return
+    ) -> str:
+        """The state that a ticket's status gives its handoff; work that begins again is an update too."""
         state = _FINAL.get(status, State.WITH_HUMANS)
         if state is State.WITH_HUMANS and State(row.state).ended and not first:
             stamp = f"reopened:{ticket_id}:{at:%Y%m%d%H%M%S}"
             reopened = Update(id=stamp, kind=UpdateKind.REOPENED, ticket_id=ticket_id, at=at, status=status)
-            self._store(connection, desk, handoff_id, reopened)
-        if state != row.state:
-            handoffs.change(connection, handoff_id, state=state)
-            handoffs.note(connection, handoff_id, self.context.clock(), f"{state}: the ticket is {status}")
+            self._store(connection, row, reopened)
+        return state
 
 
 def _status(ticket: Ticket, at: datetime, stamp: str) -> Update:

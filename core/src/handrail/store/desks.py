@@ -13,6 +13,9 @@ from handrail.errors import NotFound
 from handrail.store.engine import insert_missing
 from handrail.store.schema import desks, hooks
 
+_PAUSED = sa.select(desks.c.paused_because).where(desks.c.name == sa.bindparam("name"))
+_PAUSED_LOCKED = _PAUSED.with_for_update(read=True)
+
 
 def get(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
     return connection.execute(desks.select().where(desks.c.name == name)).first()
@@ -24,10 +27,17 @@ def change(connection: sa.Connection, name: str, **values: Any) -> None:
         connection.execute(desks.update().where(desks.c.name == name).values(values))
 
 
+def lock(connection: sa.Connection, name: str) -> None:
+    """Keep others who lock this desk out until the commit."""
+    query = sa.select(desks.c.name).where(desks.c.name == name).with_for_update()
+    if connection.execute(query).first() is None:
+        insert_missing(connection, desks, {"name": name, "poll_n": 0})
+        connection.execute(query)
+
+
 def paused(connection: sa.Connection, name: str, *, lock: bool = False) -> str | None:
     """Why a desk is paused, or None. ``lock`` keeps this so until the commit."""
-    query = sa.select(desks.c.paused_because).where(desks.c.name == name)
-    return connection.execute(query.with_for_update(read=True) if lock else query).scalar()
+    return connection.execute(_PAUSED_LOCKED if lock else _PAUSED, {"name": name}).scalar()
 
 
 def add_hook(
@@ -50,5 +60,5 @@ def change_hook(connection: sa.Connection, id: str, **values: Any) -> None:
 
 
 def due_hooks(connection: sa.Connection, before: datetime) -> Sequence[sa.Row[Any]]:
-    query = hooks.select().where(hooks.c.state == "todo", hooks.c.due_at <= before)
+    query = sa.select(hooks.c.id).where(hooks.c.state == "todo", hooks.c.due_at <= before)
     return connection.execute(query.order_by(hooks.c.due_at).limit(1000)).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from handrail.errors import ConfigError
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations folder."""
+
+_AFTERWARDS = "handrail_afterwards"
 
 
 class Store:
@@ -43,10 +45,14 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A transaction that commits at the end of its block; on SQLite it is the only writer."""
+        afterwards: list[Callable[[], None]] = []
         with self.engine.begin() as connection:
+            connection.info[_AFTERWARDS] = afterwards
             if self.is_sqlite:  # the driver would begin only before the first change, after what was read
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+        for act in afterwards:
+            act()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -85,6 +91,11 @@ class Store:
         from handrail.engine import migrate_jobs
 
         migrate_jobs(self)
+
+
+def afterwards(connection: sa.Connection, act: Callable[[], None]) -> None:
+    """Do something as soon as this transaction of ``Store.begin`` is committed, and only then."""
+    connection.info[_AFTERWARDS].append(act)
 
 
 def insert_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from handrail.errors import NotFound
 from handrail.model import Handoff, State
+from handrail.store.alive import is_alive, owner
 from handrail.store.schema import handoffs, operations, timeline
 
-
-@cache
-def _place() -> str:
-    """Where process numbers mean the same: a host, and in it a container."""
-    try:
-        space = f"/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        space = ""
-    return f"{socket.gethostname()}{space}"
-
-
-def owner() -> str:
-    """This process, by a name that no other has at the same time."""
-    return f"{_place()}:{os.getpid()}"
-
-
-def is_alive(holder: str | None) -> bool:
-    """False only where it is certain that the process which holds a lease is gone."""
-    place, _, pid = (holder or "").rpartition(":")
-    if place != _place() or not pid.isdigit():
-        return bool(holder)
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+_INSERT = handoffs.insert()
+_BY_ID = handoffs.select().where(handoffs.c.id == sa.bindparam("id"))
+_LOCKED = _BY_ID.with_for_update()
+_CHANGE = handoffs.update().where(handoffs.c.id == sa.bindparam("this"))
+_NOTE = timeline.insert()
+_HOLDER = (
+    sa.select(handoffs.c.attempts, handoffs.c.lease_by)
+    .where(handoffs.c.id == sa.bindparam("id"))
+    .with_for_update(read=True)
+)
+_NEXT = (
+    handoffs.select()
+    .where(
+        handoffs.c.desk == sa.bindparam("desk"),
+        handoffs.c.due_at <= sa.bindparam("now"),
+        handoffs.c.lease_by.is_(None),
+    )
+    .order_by(handoffs.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_NEWEST = (
+    handoffs.select()
+    .where(handoffs.c.conversation_id == sa.bindparam("conversation"))
+    .order_by(handoffs.c.number.desc(), handoffs.c.id.desc())
+    .limit(1)
+)
+_BY_KEY = handoffs.select().where(handoffs.c.key == sa.bindparam("key"))
+FREE: dict[str, Any] = {"lease_by": None, "lease_until": None, "parked_at": None}
+"""What a row has that nobody makes an attempt at, and that waits for no person."""
 
 
 def insert(connection: sa.Connection, handoff: Handoff, digest: str, **more: Any) -> None:
@@ -64,35 +64,38 @@ def insert(connection: sa.Connection, handoff: Handoff, digest: str, **more: Any
         "attempts": 0,
         "n": 0,
     }
-    connection.execute(handoffs.insert().values(row | more))
+    connection.execute(_INSERT, row | more)
 
 
 def get(connection: sa.Connection, id: str, *, lock: bool = False) -> sa.Row[Any]:
     """The row, raising ``NotFound``. ``lock`` keeps other writers of this row out until the commit."""
-    query = handoffs.select().where(handoffs.c.id == id)
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    row = connection.execute(_LOCKED if lock else _BY_ID, {"id": id}).first()
     if row is None:
         raise NotFound(f"there is no handoff {id!r}")
     return row
 
 
 def by_key(connection: sa.Connection, key: str) -> sa.Row[Any] | None:
-    return connection.execute(handoffs.select().where(handoffs.c.key == key)).first()
+    return connection.execute(_BY_KEY, {"key": key}).first()
 
 
 def of_conversation(connection: sa.Connection, conversation_id: str) -> sa.Row[Any] | None:
     """The newest handoff of a conversation."""
-    query = handoffs.select().where(handoffs.c.conversation_id == conversation_id)
-    return connection.execute(query.order_by(handoffs.c.number.desc(), handoffs.c.id.desc()).limit(1)).first()
+    return connection.execute(_NEWEST, {"conversation": conversation_id}).first()
+
+
+def next_due(connection: sa.Connection, desk: str, now: datetime) -> sa.Row[Any] | None:
+    """The handoff of a desk that has waited longest for an attempt, kept from other writers."""
+    return connection.execute(_NEXT, {"desk": desk, "now": now}).first()
 
 
 def change(connection: sa.Connection, id: str, **values: Any) -> None:
-    connection.execute(handoffs.update().where(handoffs.c.id == id).values(values))
+    connection.execute(_CHANGE, {"this": id, **values})
 
 
 def note(connection: sa.Connection, id: str, at: datetime, text: str) -> None:
     """Add a line to a handoff's timeline."""
-    connection.execute(timeline.insert().values(handoff_id=id, at=at, text=text))
+    connection.execute(_NOTE, {"handoff_id": id, "at": at, "text": text})
 
 
 def timeline_of(connection: sa.Connection, id: str) -> Sequence[sa.Row[Any]]:
@@ -105,12 +108,10 @@ def held(row: Any, now: datetime) -> bool:
     return bool(row.lease_until and row.lease_until > now and is_alive(row.lease_by))
 
 
-def lease(connection: sa.Connection, row: Any, now: datetime, seconds: float) -> int:
-    """Take the row for one attempt; returns the number of the job that must exist for the case of a crash."""
-    n: int = row.n + 1
-    until = now + timedelta(seconds=seconds)
-    change(connection, row.id, n=n, lease_by=owner(), lease_until=until, due_at=until)
-    return n
+def holds(connection: sa.Connection, id: str, attempt: int) -> bool:
+    """True while this process holds a handoff for this very attempt; it stays so until the commit."""
+    row = connection.execute(_HOLDER, {"id": id}).first()
+    return row is not None and is_attempt(row, attempt)
 
 
 def is_attempt(row: Any, attempt: int) -> bool:
@@ -126,17 +127,24 @@ def renew(connection: sa.Connection, id: str, attempt: int, now: datetime, secon
     return connection.execute(handoffs.update().where(mine).values(values)).rowcount == 1
 
 
-def due(connection: sa.Connection, before: datetime, limit: int = 1000) -> Sequence[sa.Row[Any]]:
-    """Handoffs whose next attempt is due before a time, or whose attempt died with its process."""
-    query = handoffs.select().where(handoffs.c.due_at.is_not(None)).order_by(handoffs.c.due_at).limit(limit)
-    rows = connection.execute(query).all()
-    return [row for row in rows if row.due_at <= before or (row.lease_by and not is_alive(row.lease_by))]
+def is_due(connection: sa.Connection, desks: Iterable[str], before: datetime) -> bool:
+    """True where a handoff's next attempt is due before a time, or its attempt died with its process."""
+    for desk in desks:
+        query = sa.select(handoffs.c.id).where(handoffs.c.desk == desk, handoffs.c.due_at <= before)
+        if connection.execute(query.limit(1)).first() is not None:
+            return True
+    return any(not is_alive(holder) for holder in holders(connection))
+
+
+def holders(connection: sa.Connection) -> Sequence[str]:
+    """The processes that hold a lease."""
+    query = sa.select(handoffs.c.lease_by).where(handoffs.c.lease_by.is_not(None)).distinct()
+    return connection.execute(query).scalars().all()
 
 
 def at_work(connection: sa.Connection) -> bool:
     """True while this process makes an attempt, of which nobody knows yet when the next one is due."""
-    query = sa.select(handoffs.c.id).where(handoffs.c.lease_by == owner(), handoffs.c.due_at.is_not(None))
-    return connection.execute(query.limit(1)).first() is not None
+    return owner() in holders(connection)
 
 
 def listing(
@@ -156,14 +164,16 @@ def listing(
     return connection.execute(query).all()
 
 
-def left_over(connection: sa.Connection, desk: str | None) -> Sequence[sa.Row[Any]]:
-    """Handoffs with something to send whose attempt ended without a next one: paused, or killed."""
-    waiting = sa.select(operations.c.handoff_id).where(operations.c.state == "todo")
-    idle = sa.or_(handoffs.c.due_at.is_(None), handoffs.c.lease_by.is_not(None))
-    query = handoffs.select().where(idle, handoffs.c.id.in_(waiting))
-    query = query.where(handoffs.c.state.not_in((State.UNDELIVERED.value, State.CANCELLED.value)))
-    query = query.order_by(handoffs.c.id)
-    return connection.execute(query if desk is None else query.where(handoffs.c.desk == desk)).all()
+def parked(connection: sa.Connection, desk: str | None, limit: int = -1) -> Sequence[sa.Row[Any]]:
+    """Handoffs that have waited for a person since their desk was paused, oldest first."""
+    query = handoffs.select().where(handoffs.c.parked_at.is_not(None)).order_by(handoffs.c.id)
+    query = query if desk is None else query.where(handoffs.c.desk == desk)
+    return connection.execute(query if limit < 0 else query.limit(limit)).all()
+
+
+def leased(connection: sa.Connection, holder: str) -> Sequence[sa.Row[Any]]:
+    """The handoffs at which a process makes, or made, an attempt."""
+    return connection.execute(handoffs.select().where(handoffs.c.lease_by == holder)).all()
 
 
 def being_created(connection: sa.Connection, id: str | None) -> bool:
@@ -181,4 +191,4 @@ def stuck(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
     dead = sa.or_(handoffs.c.state == State.UNDELIVERED.value, handoffs.c.id.in_(failed))
     found = connection.execute(handoffs.select().where(dead).order_by(handoffs.c.created_at)).all()
     ids = {row.id for row in found}
-    return [*found, *(row for row in left_over(connection, None) if row.due_at is None and row.id not in ids)]
+    return [*found, *(row for row in parked(connection, None) if row.id not in ids)]

@@ -16,55 +16,93 @@ from handrail.store.engine import Store
 from handrail.store.schema import journal, operations
 from handrail.wire import Wire
 
+_OPEN = (
+    operations.select()
+    .where(operations.c.handoff_id == sa.bindparam("handoff"), operations.c.state == "todo")
+    .order_by(operations.c.seq)
+)
+_FIRST = _OPEN.limit(1)
+_ANY = (
+    sa.select(operations.c.id)
+    .where(operations.c.handoff_id == sa.bindparam("handoff"), operations.c.state == "todo")
+    .limit(1)
+)
+_ALL = (
+    operations.select().where(operations.c.handoff_id == sa.bindparam("handoff")).order_by(operations.c.seq)
+)
+_LAST = sa.select(sa.func.coalesce(sa.func.max(operations.c.seq), 0)).where(
+    operations.c.handoff_id == sa.bindparam("handoff")
+)
+_FAILED = (
+    sa.select(operations.c.kind, operations.c.error)
+    .where(operations.c.handoff_id == sa.bindparam("handoff"), operations.c.state == "failed")
+    .order_by(operations.c.seq.desc())
+    .limit(1)
+)
+_ADD = operations.insert()
+_CHANGE = operations.update().where(operations.c.id == sa.bindparam("this"))
+_ENTRY = sa.and_(
+    journal.c.operation_id == sa.bindparam("this"),
+    journal.c.round == sa.bindparam("in_round"),
+    journal.c.n == sa.bindparam("at"),
+)
+_SENT = journal.insert()
+_ANSWERED = journal.update().where(_ENTRY)
+
 Guard = Callable[[sa.Connection], None]
 _SECRET_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization"})
 
 
-def add(connection: sa.Connection, id: str, handoff_id: str, kind: str, payload: Any, now: datetime) -> None:
-    """Queue an operation behind those that the handoff has already."""
-    last = sa.select(sa.func.coalesce(sa.func.max(operations.c.seq), 0))
-    seq = connection.execute(last.where(operations.c.handoff_id == handoff_id)).scalar_one() + 1
-    connection.execute(
-        operations.insert().values(
-            id=id,
-            handoff_id=handoff_id,
-            seq=seq,
-            kind=kind,
-            payload=json.dumps(payload),
-            state="todo",
-            tries=0,
-            round=0,
-            created_at=now,
-        )
-    )
+def add(
+    connection: sa.Connection,
+    id: str,
+    handoff_id: str,
+    kind: str,
+    payload: Any,
+    now: datetime,
+    *,
+    first: bool = False,
+) -> None:
+    """Queue an operation behind those that the handoff has already; ``first`` where it has none."""
+    row = {
+        "id": id,
+        "handoff_id": handoff_id,
+        "seq": 1 if first else connection.execute(_LAST, {"handoff": handoff_id}).scalar_one() + 1,
+        "kind": kind,
+        "payload": json.dumps(payload),
+        "state": "todo",
+        "tries": 0,
+        "round": 0,
+        "created_at": now,
+    }
+    connection.execute(_ADD, row)
 
 
 def first_todo(connection: sa.Connection, handoff_id: str) -> sa.Row[Any] | None:
-    query = operations.select().where(operations.c.handoff_id == handoff_id, operations.c.state == "todo")
-    return connection.execute(query.order_by(operations.c.seq).limit(1)).first()
+    return connection.execute(_FIRST, {"handoff": handoff_id}).first()
+
+
+def is_todo(connection: sa.Connection, handoff_id: str) -> bool:
+    return connection.execute(_ANY, {"handoff": handoff_id}).first() is not None
 
 
 def todo(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:
-    query = operations.select().where(operations.c.handoff_id == handoff_id, operations.c.state == "todo")
-    return connection.execute(query.order_by(operations.c.seq)).all()
+    return connection.execute(_OPEN, {"handoff": handoff_id}).all()
 
 
 def failure(connection: sa.Connection, handoff_id: str) -> str | None:
     """What the newest operation that failed for good failed of, or None."""
-    failed = sa.and_(operations.c.handoff_id == handoff_id, operations.c.state == "failed")
-    query = sa.select(operations.c.kind, operations.c.error).where(failed)
-    row = connection.execute(query.order_by(operations.c.seq.desc()).limit(1)).first()
+    row = connection.execute(_FAILED, {"handoff": handoff_id}).first()
     return f"{row.kind} failed: {row.error}" if row is not None else None
 
 
 def of_handoff(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:
-    query = operations.select().where(operations.c.handoff_id == handoff_id)
-    return connection.execute(query.order_by(operations.c.seq)).all()
+    return connection.execute(_ALL, {"handoff": handoff_id}).all()
 
 
 def change(connection: sa.Connection, ids: Sequence[str] | str, **values: Any) -> None:
-    wanted = [ids] if isinstance(ids, str) else list(ids)
-    connection.execute(operations.update().where(operations.c.id.in_(wanted)).values(values))
+    for id in [ids] if isinstance(ids, str) else ids:
+        connection.execute(_CHANGE, {"this": id, **values})
 
 
 def in_doubt(connection: sa.Connection, handoff_id: str) -> bool:
@@ -76,15 +114,31 @@ def in_doubt(connection: sa.Connection, handoff_id: str) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
+def last_sent(connection: sa.Connection, handoff_id: str) -> datetime | None:
+    """When a request for this handoff went out last of which we do not know what became of it."""
+    mine = sa.select(operations.c.id).where(
+        operations.c.handoff_id == handoff_id, operations.c.state == "todo"
+    )
+    query = sa.select(sa.func.max(journal.c.last_sent)).where(journal.c.operation_id.in_(mine))
+    found: datetime | None = connection.execute(query.where(journal.c.doubt.is_(sa.true()))).scalar()
+    return found
+
+
 class StoredJournal(Journal):
-    """A journal whose entries are durable before their request leaves."""
+    """A journal whose entries are durable before their request leaves.
+
+    An answer that says yes is written with what follows from it, in one transaction: with the next request's
+    entry, or by ``flush`` with the attempt's end. Until then the request is in doubt, as it is after a crash.
+    """
 
     def __init__(self, store: Store, operation: Any, guard: Guard | None = None) -> None:
         """``guard`` is called in the transaction of every entry, and raises where this attempt is over."""
         self.store = store
         self.guard = guard
         self.operation_id: str = operation.id
+        self._unwritten: list[Entry] = []
         entries = self._load(operation.round) if operation.tries else []
+        self._stored = {entry.n for entry in entries}
         super().__init__(operation.round, entries, self._load(operation.round - 1) if operation.round else ())
 
     def _load(self, round_: int) -> list[Entry]:
@@ -98,22 +152,36 @@ class StoredJournal(Journal):
         with self.store.begin() as connection:
             if self.guard:
                 self.guard(connection)
+            self.flush(connection)
             yield connection
 
     def keep(self, entry: Entry) -> None:
         with self._guarded() as connection:
-            self.write(connection, entry)
+            self._write(connection, entry)
 
-    def write(self, connection: sa.Connection, entry: Entry) -> None:
-        key = {"operation_id": self.operation_id, "round": self.round, "n": entry.n}
-        same = sa.and_(*(journal.c[name] == value for name, value in key.items()))
-        if not connection.execute(journal.update().where(same).values(_state(entry))).rowcount:
-            connection.execute(journal.insert().values(key | _sent(entry) | _state(entry)))
+    def keep_soon(self, entry: Entry) -> None:
+        self._unwritten.append(entry)
+
+    def flush(self, connection: sa.Connection) -> None:
+        """Write the answers that are not written yet."""
+        waiting, self._unwritten = self._unwritten, []
+        for entry in waiting:
+            self._write(connection, entry)
+
+    def _write(self, connection: sa.Connection, entry: Entry) -> None:
+        if entry.n in self._stored:
+            key = {"this": self.operation_id, "in_round": self.round, "at": entry.n}
+            connection.execute(_ANSWERED, key | _state(entry))
+            return
+        place = {"operation_id": self.operation_id, "round": self.round, "n": entry.n}
+        connection.execute(_SENT, place | _sent(entry) | _state(entry))
+        self._stored.add(entry.n)
 
     def new_round(self) -> None:
+        with self._guarded() as connection:  # what was answered belongs to the round that ends
+            change(connection, self.operation_id, round=self.round + 1)
+        self._stored = set()
         super().new_round()
-        with self._guarded() as connection:
-            change(connection, self.operation_id, round=self.round)
 
 
 def fresh_round(connection: sa.Connection, operation_id: str) -> None:

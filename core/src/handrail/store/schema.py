@@ -63,6 +63,8 @@ handoffs = sa.Table(
     sa.Column("due_at", Moment),
     sa.Column("lease_by", Words),
     sa.Column("lease_until", Moment),
+    # since when a person is needed before the next attempt
+    sa.Column("parked_at", Moment),
     # what the policy said, as JSON; what is still to be done by a flow or a chain of raises, as JSON
     sa.Column("decision", Words),
     sa.Column("plan", Words),
@@ -74,12 +76,19 @@ _open = handoffs.c.due_at.is_not(None)
 sa.Index("ix_handoffs_desk", handoffs.c.desk, handoffs.c.created_at)
 sa.Index("ix_handoffs_state", handoffs.c.state, handoffs.c.created_at)
 # Few rows are ever due or leased: their indexes stay small, however many handoffs are stored.
-sa.Index("ix_handoffs_due_at", handoffs.c.due_at, sqlite_where=_open, postgresql_where=_open)
+sa.Index("ix_handoffs_due_at", handoffs.c.desk, handoffs.c.due_at, sqlite_where=_open, postgresql_where=_open)
 sa.Index(
     "ix_handoffs_lease_by",
     handoffs.c.lease_by,
     sqlite_where=handoffs.c.lease_by.is_not(None),
     postgresql_where=handoffs.c.lease_by.is_not(None),
+)
+sa.Index(
+    "ix_handoffs_parked",
+    handoffs.c.desk,
+    handoffs.c.id,
+    sqlite_where=handoffs.c.parked_at.is_not(None),
+    postgresql_where=handoffs.c.parked_at.is_not(None),
 )
 
 operations = sa.Table(
@@ -142,6 +151,7 @@ tickets = sa.Table(
     sa.Column("group", Words),
     sa.Column("updated_at", Moment),
     sa.Column("raw", Words, nullable=False),
+    sa.Index("ix_tickets_status", "desk", "status", "status_at"),
 )
 
 ours = sa.Table(
@@ -198,6 +208,15 @@ paces = sa.Table(
     sa.Column("desk", Words, nullable=False),
     sa.Column("at", Moment, nullable=False),
     sa.Index("ix_paces_desk", "desk", "at"),
+)
+
+slots = sa.Table(
+    "slots",
+    metadata,
+    # one row for each thread that talks to a desk, where several workers share one database
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("desk", Words, nullable=False, index=True),
+    sa.Column("holder", Words, nullable=False),
 )
 
 workers = sa.Table(

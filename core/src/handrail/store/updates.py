@@ -10,11 +10,27 @@ from typing import Any
 import sqlalchemy as sa
 
 from handrail.model import Status, Ticket, Update
+from handrail.store.engine import insert_missing
 from handrail.store.schema import counters, handoffs, ours, tickets, updates
+
+_TICKET = tickets.select().where(tickets.c.desk == sa.bindparam("desk"), tickets.c.id == sa.bindparam("id"))
+_INSERT_TICKET = tickets.insert()
+_CHANGE_TICKET = tickets.update().where(
+    tickets.c.desk == sa.bindparam("of"), tickets.c.id == sa.bindparam("this")
+)
+_OPEN = [status.value for status in (Status.NEW, Status.OPEN, Status.PENDING, Status.ON_HOLD)]
+_KNOWN = sa.select(updates.c.seq).where(updates.c.id == sa.bindparam("id"))
+_INSERT = updates.insert()
+_STEP = (
+    counters.update()
+    .where(counters.c.name == sa.bindparam("counter"))
+    .values(value=counters.c.value + 1)
+    .returning(counters.c.value)
+)
 
 
 def ticket_of(connection: sa.Connection, desk: str, id: str) -> sa.Row[Any] | None:
-    return connection.execute(tickets.select().where(tickets.c.desk == desk, tickets.c.id == id)).first()
+    return connection.execute(_TICKET, {"desk": desk, "id": id}).first()
 
 
 def as_ticket(row: Any) -> Ticket:
@@ -30,26 +46,28 @@ def as_ticket(row: Any) -> Ticket:
     )
 
 
-def save_ticket(connection: sa.Connection, desk: str, handoff_id: str, ticket: Ticket, **more: Any) -> None:
-    """Insert or replace a ticket as the desk has it now."""
+def save_ticket(
+    connection: sa.Connection, desk: str, handoff_id: str, ticket: Ticket, *, new: bool = False, **more: Any
+) -> None:
+    """Insert or replace a ticket as the desk has it now. ``new``: as far as is known it is not there yet."""
     values = ticket.model_dump(exclude={"id", "ours", "raw"}) | {"raw": json.dumps(ticket.raw)} | more
-    same = sa.and_(tickets.c.desk == desk, tickets.c.id == ticket.id)
-    if not connection.execute(tickets.update().where(same).values(values)).rowcount:
-        connection.execute(tickets.insert().values(desk=desk, id=ticket.id, handoff_id=handoff_id, **values))
+    row = {"desk": desk, "id": ticket.id, "handoff_id": handoff_id, **values}
+    if new and insert_missing(connection, tickets, row):
+        return
+    if not connection.execute(_CHANGE_TICKET, {"of": desk, "this": ticket.id, **values}).rowcount:
+        connection.execute(_INSERT_TICKET, row)
 
 
 def change_ticket(connection: sa.Connection, desk: str, id: str, **values: Any) -> None:
-    connection.execute(tickets.update().where(tickets.c.desk == desk, tickets.c.id == id).values(values))
+    connection.execute(_CHANGE_TICKET, {"of": desk, "this": id, **values})
 
 
 def open_tickets(connection: sa.Connection, desk: str, since: datetime) -> Sequence[sa.Row[Any]]:
     """Tickets of a desk that can still change: not closed, not deleted, and if solved then since a time."""
-    final = (Status.CLOSED.value, Status.DELETED.value)
-    query = tickets.select().where(tickets.c.desk == desk, tickets.c.status.not_in(final))
-    recent = sa.or_(
-        tickets.c.status != Status.SOLVED.value, tickets.c.status_at.is_(None), tickets.c.status_at > since
-    )
-    return connection.execute(query.where(recent).order_by(tickets.c.id)).all()
+    solved = sa.and_(tickets.c.desk == desk, tickets.c.status == Status.SOLVED.value)
+    unfinished = sa.and_(tickets.c.desk == desk, tickets.c.status.in_(_OPEN))
+    recent = sa.and_(solved, sa.or_(tickets.c.status_at.is_(None), tickets.c.status_at > since))
+    return connection.execute(tickets.select().where(sa.or_(unfinished, recent)).order_by(tickets.c.id)).all()
 
 
 def lock(connection: sa.Connection, desk: str, ticket_ids: Iterable[str]) -> None:
@@ -86,8 +104,7 @@ def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
     Numbers come from a row of ours, not from a sequence: whoever reads behind a cursor must never see a
     number appear below one that was read already.
     """
-    known = sa.select(updates.c.seq).where(updates.c.id == update.id)
-    if connection.execute(known).first():
+    if connection.execute(_KNOWN, {"id": update.id}).first():
         return False
     number = _next(connection, "updates")
     row = {
@@ -99,13 +116,12 @@ def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
         "received_at": now,
         "body": update.model_dump_json(),
     }
-    connection.execute(updates.insert().values(row))
+    connection.execute(_INSERT, row)
     return True
 
 
 def _next(connection: sa.Connection, name: str) -> int:
-    step = counters.update().where(counters.c.name == name).values(value=counters.c.value + 1)
-    number = connection.execute(step.returning(counters.c.value)).scalar()
+    number = connection.execute(_STEP, {"counter": name}).scalar()
     if number is None:
         connection.execute(counters.insert().values(name=name, value=1))
         return 1

@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
+from handrail.again import resume
 from handrail.config import Config
 from handrail.connector import Connector
-from handrail.delivery import resume
 from handrail.errors import SignatureError
 from handrail.model import Conversation, Customer, File, Handoff, Message, Role, Update, UpdateKind
 from handrail.rail import Handrail

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("due_at", MOMENT),
         sa.Column("lease_by", sa.Text()),
         sa.Column("lease_until", MOMENT),
+        sa.Column("parked_at", MOMENT),
         sa.Column("decision", sa.Text()),
         sa.Column("plan", sa.Text()),
         sa.Column("watch_n", sa.Integer(), server_default="0", nullable=False),
@@ -66,7 +67,8 @@ def upgrade() -> None:
     op.create_index("ix_handoffs_created_at", "handoffs", ["created_at"])
     op.create_index("ix_handoffs_desk", "handoffs", ["desk", "created_at"])
     op.create_index("ix_handoffs_state", "handoffs", ["state", "created_at"])
-    _partial("ix_handoffs_due_at", "handoffs", ["due_at"], "due_at IS NOT NULL")
+    _partial("ix_handoffs_due_at", "handoffs", ["desk", "due_at"], "due_at IS NOT NULL")
+    _partial("ix_handoffs_parked", "handoffs", ["desk", "id"], "parked_at IS NOT NULL")
     _partial("ix_handoffs_lease_by", "handoffs", ["lease_by"], "lease_by IS NOT NULL")
     op.create_table(
         "hooks",
@@ -134,6 +136,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_paces_desk", "paces", ["desk", "at"])
     op.create_table(
+        "slots",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("desk", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_slots_desk", "slots", ["desk"])
+    op.create_table(
         "subscribers",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
@@ -159,6 +169,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("desk", "id"),
     )
     op.create_index("ix_tickets_handoff_id", "tickets", ["handoff_id"])
+    op.create_index("ix_tickets_status", "tickets", ["desk", "status", "status_at"])
     op.create_table(
         "timeline",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -1,0 +1,95 @@
+"""Again: what people send once more, and what is taken up that a dead process or a paused desk left."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from handrail.context import Context
+from handrail.errors import Conflict
+from handrail.model import State
+from handrail.store import desks, handoffs, operations
+from handrail.store.alive import is_alive
+
+_BATCH = 200
+"""So many handoffs are made due in one transaction: others want to write too."""
+
+
+def retry(context: Context, handoff_id: str) -> None:
+    """Send what failed again, now: a dead letter, a failed message, or whatever waits for its time.
+
+    What certainly failed is put in new words: the configuration or the desk may have been mended since.
+    """
+    now = context.clock()
+    with context.store.begin() as connection:
+        row = handoffs.get(connection, handoff_id, lock=True)
+        if row.state == State.CANCELLED:
+            raise Conflict(f"handoff {handoff_id} was cancelled")
+        failed = [each.id for each in operations.of_handoff(connection, handoff_id) if each.state == "failed"]
+        operations.change(connection, failed, state="todo", tries=1)
+        first = operations.first_todo(connection, handoff_id)
+        dead = row.state == State.UNDELIVERED
+        for id in [*failed, *([first.id] if dead and first is not None else [])]:
+            operations.fresh_round(connection, id)
+        if first is None or handoffs.held(row, now):
+            return
+        desks.change(connection, row.desk, paused_because=None, paused_at=None)
+        state = State.ACCEPTED if dead else row.state
+        handoffs.note(connection, handoff_id, now, "sent again by command")
+        _due(context, connection, row, now, trying_since=None, state=state)
+
+
+def resume(context: Context, desk: str | None = None) -> None:
+    """Unpause desks, and make due what waited for them or was left by a process that died."""
+    with context.store.begin() as connection:
+        for name in [desk] if desk else list(context.config.desks):
+            if desks.paused(connection, name) is not None:
+                desks.change(connection, name, paused_because=None, paused_at=None)
+    while unpark(context, desk):  # behind the commit no attempt finds its desk paused
+        pass
+    with context.store.read() as connection:
+        gone = [holder for holder in handoffs.holders(connection) if not is_alive(holder)]
+    for holder in gone:
+        take_over(context, holder)
+
+
+def unpark(context: Context, desk: str | None) -> int:
+    """Make some of what waited for a person due; returns how many."""
+    now = context.clock()
+    with context.store.begin() as connection:
+        rows = handoffs.parked(connection, desk, _BATCH)
+        for row in rows:  # the pause does not count as time in which the desk did not take it
+            _due(context, connection, row, now, trying_since=None)
+    return len(rows)
+
+
+def take_over(context: Context, holder: str) -> int:
+    """Make due what a process holds that is dead, or taken for dead; returns how many."""
+    now = context.clock()
+    with context.store.begin() as connection:
+        rows = handoffs.leased(connection, holder)
+        for found in rows:
+            row = handoffs.get(connection, found.id, lock=True)
+            if row.lease_by == holder:
+                _due(context, connection, row, _settled(context, connection, row, now))
+    return len(rows)
+
+
+def _settled(context: Context, connection: sa.Connection, row: Any, now: datetime) -> datetime:
+    """When no exchange of an attempt can be under way any more, should its process live after all."""
+    known = context.config.desks.get(row.desk)
+    sent = operations.last_sent(connection, row.id) if known and not is_gone(row.lease_by) else None
+    return max(now, sent + known.timeout) if known and sent else now
+
+
+def is_gone(holder: str | None) -> bool:
+    """True where it is certain that a process has ended."""
+    return holder is not None and not is_alive(holder)
+
+
+def _due(context: Context, connection: sa.Connection, row: Any, at: datetime, **values: Any) -> None:
+    handoffs.change(connection, row.id, n=row.n + 1, due_at=at, **(handoffs.FREE | values))
+    delay = max(timedelta(0), at - context.clock()).total_seconds()
+    context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)

@@ -1,0 +1,157 @@
+"""Claiming: who makes the next attempt at a handoff.
+
+The row is the truth: an attempt holds it by a lease. The job that brought the attempt is what comes back
+should this process die; an attempt that was made without its job finds one waiting in the queue.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from handrail.context import Context
+from handrail.engine import LEASE_SECONDS
+from handrail.model import Handoff, State, Ticket
+from handrail.store import desks, handoffs, operations, updates
+from handrail.store.alive import owner
+from handrail.store.operations import StoredJournal
+
+FULL_SECONDS = 2.0
+"""How soon a job comes again that found all of its desk's slots taken."""
+
+
+@dataclass
+class Work:
+    """One operation under way, with the handoff as it stood when the attempt began."""
+
+    handoff: Handoff
+    operation: Any
+    ticket: Ticket | None
+    attempt: int
+    """Which attempt at this handoff this is; it counts only as long as no other has begun."""
+    began: datetime
+    journal: StoredJournal = field(init=False)
+
+
+class Claims:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def of(self, id: str, n: int) -> Work | None:
+        """The work of a job, unless the row has moved on since the job was written.
+
+        ``n`` below 0: whatever is due and nobody else does.
+        """
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, id, lock=True)
+            if not _is_due(row, n, now):
+                return None
+            if handoffs.held(row, now):
+                if n >= 0:  # this job is there for the case that the attempt dies, which may yet happen
+                    self._come_back(connection, row, (row.lease_until - now).total_seconds() + 1)
+                return None
+            rest = self.context.rest(row.desk)
+            if rest > 0:
+                self._come_back(connection, row, rest, due_at=now + timedelta(seconds=rest))
+                return None
+            why = desks.paused(connection, row.desk, lock=True)
+            if why is not None:
+                self.park(connection, row, f"{row.desk} is paused: {why}")
+                return None
+            return self.take(connection, row, now)
+
+    def next(self, desk: str) -> Work | None:
+        """The work of the handoff that has waited longest on a desk, if the desk can take any now."""
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.next_due(connection, desk, now)
+            if row is None or desks.paused(connection, desk, lock=True) is not None:
+                return None
+            rest = self.context.rest(desk)
+            if rest > 0:
+                number = int((now + timedelta(seconds=rest)).timestamp()) + 1
+                self.context.schedule(connection, f"ring:{desk}", desk, number, rest)
+                return None
+            return self.take(connection, row, now)
+
+    def put_off(self, id: str, n: int) -> None:
+        """The job comes again in a moment: all slots of its desk are taken."""
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = handoffs.get(connection, id, lock=True)
+            if _is_due(row, n, now) and not handoffs.held(row, now):
+                self._come_back(connection, row, FULL_SECONDS)
+
+    def _come_back(self, connection: sa.Connection, row: Any, delay: float, **values: Any) -> None:
+        handoffs.change(connection, row.id, n=row.n + 1, **values)
+        self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
+
+    def take(self, connection: sa.Connection, row: Any, now: datetime) -> Work | None:
+        """Take the lease and the next operation; None and a free row where there is nothing to do."""
+        operation = _next_operation(connection, row.id)
+        if operation is None:
+            self.free(connection, row)
+            return None
+        attempt, until = row.attempts + 1, now + timedelta(seconds=self.lease(row.desk))
+        operations.change(connection, operation.id, tries=operation.tries + 1)
+        values = {"lease_by": owner(), "lease_until": until, "due_at": until, "attempts": attempt}
+        state = row.state if row.ticket_id else State.DELIVERING
+        since = row.trying_since or now
+        handoffs.change(connection, row.id, state=state, trying_since=since, parked_at=None, **values)
+        handoff = Handoff.model_validate_json(row.body)
+        return Work(handoff, operation, ticket_of(connection, row), attempt, now)
+
+    def go_on(self, connection: sa.Connection, row: Any, now: datetime, **known: Any) -> Work | None:
+        """The attempt's next operation, if there is one; what has become known of the row is written."""
+        if not operations.is_todo(connection, row.id):
+            self.free(connection, row, **known)
+            return None
+        handoffs.change(connection, row.id, **known)
+        return self.take(connection, handoffs.get(connection, row.id), now)
+
+    def lease(self, desk: str) -> float:
+        """Seconds that no single exchange takes, its second try after a sign-in included."""
+        known = self.context.config.desks.get(desk)
+        return max(LEASE_SECONDS, 20 * known.timeout.total_seconds()) if known else LEASE_SECONDS
+
+    def free(self, connection: sa.Connection, row: Any, **values: Any) -> None:
+        """End the attempt at a row; its jobs are out of date then."""
+        handoffs.change(connection, row.id, **({"n": row.n + 1, "due_at": None} | handoffs.FREE | values))
+        self.context.finished(connection, f"deliver:{row.desk}", row.id, row.n)
+
+    def park(self, connection: sa.Connection, row: Any, why: str, **values: Any) -> None:
+        """A person is needed before the next attempt."""
+        self.free(connection, row, last_error=why, parked_at=self.context.clock(), **values)
+
+
+def ticket_of(connection: sa.Connection, row: Any) -> Ticket | None:
+    stored = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
+    return updates.as_ticket(stored) if stored is not None else None
+
+
+def _is_due(row: Any, n: int, now: datetime) -> bool:
+    if row.due_at is None:
+        return False
+    return row.n == n if n >= 0 else row.due_at <= now or row.lease_by is not None
+
+
+def _next_operation(connection: sa.Connection, id: str) -> Any:
+    """The first operation that is not done. Messages that wait behind a message go out with it."""
+    waiting = operations.todo(connection, id)
+    if not waiting or waiting[0].kind != "say":
+        return waiting[0] if waiting else None
+    together = []
+    for operation in waiting:
+        if operation.kind != "say" or operation.tries:
+            break
+        together.append(operation)
+    if len(together) > 1:
+        messages = [message for each in together for message in json.loads(each.payload)["messages"]]
+        operations.change(connection, [each.id for each in together[1:]], state="merged")
+        operations.change(connection, together[0].id, payload=json.dumps({"messages": messages}))
+    return operations.first_todo(connection, id)

@@ -1,0 +1,103 @@
+"""The keeper of a worker: says that it is alive, takes over what dead peers left, drops what is finished."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Set
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from handrail.store import handoffs, workers
+
+if TYPE_CHECKING:
+    from handrail.engine import Duties, Jobs
+
+WORKFLOW = "handrail"
+TICK_SECONDS = 1.0
+REAP_SECONDS = 5.0
+RETIRE_SECONDS = 60.0
+KEEP_SECONDS = 3600.0
+"""For so long a finished job is kept; what happened stands in the handoff's timeline."""
+TAKEN_SECONDS = 300.0
+"""A job that was taken longer ago than any attempt takes is lost, whoever has it."""
+_BATCH = 1000
+_FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+log = logging.getLogger("handrail.engine")
+
+
+class Keeper:
+    def __init__(self, jobs: Jobs, duties: Duties, running: Set[str]) -> None:
+        """``running``: the jobs that this worker runs now."""
+        self.jobs, self.duties, self.running = jobs, duties, running
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_house, name="handrail-keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.jobs.drop_finished()
+
+    def _keep_house(self) -> None:
+        ticks = 0
+        while not self._ended.wait(TICK_SECONDS):
+            ticks += 1
+            try:
+                self.duties.presence.beat()
+                self.jobs.drop_finished()
+                if ticks % int(REAP_SECONDS / TICK_SECONDS) == 0:
+                    self.reap()
+                if ticks % int(RETIRE_SECONDS / TICK_SECONDS) == 0:
+                    self.retire()
+            except Exception as error:
+                log.warning("looking after the jobs failed: %s", type(error).__name__)
+
+    def reap(self) -> int:
+        """Take over what dead peers held, and put back the jobs that they had taken; returns how many."""
+        taken = [job for job in self._list(status="PENDING") if job.workflow_id not in self.running]
+        with self.jobs.store.read() as connection:
+            holders = {*handoffs.holders(connection), *workers.slot_holders(connection)}
+        dead = self.duties.presence.dead(holders | {job.executor_id for job in taken if _is_named(job)})
+        found = sum(self._bury(name) for name in dead)
+        late = datetime.now(UTC).timestamp() - TAKEN_SECONDS
+        lost = [job for job in taken if job.executor_id in dead or (job.dequeued_at or 0) / 1000 < late]
+        return found + self._resume(lost)
+
+    def _bury(self, name: str) -> int:
+        """Slots and the name itself go last: a crash in between leaves the name to be found again."""
+        taken_over = self.duties.take_over(name)
+        self.duties.presence.forget(name)
+        return taken_over
+
+    def give_back(self, executor: str) -> None:
+        """Put back what this worker has taken and not begun."""
+        self._resume([job for job in self._list(status="PENDING") if job.executor_id == executor])
+
+    def retire(self, keep: float = KEEP_SECONDS) -> int:
+        """Delete jobs that finished more than ``keep`` seconds ago; returns how many."""
+        before = (datetime.now(UTC) - timedelta(seconds=keep)).isoformat()
+        retired = 0
+        while True:
+            found = self._list(status=_FINISHED, completed_before=before, limit=_BATCH)
+            if found:
+                self.jobs.client.delete_workflows([job.workflow_id for job in found])
+            retired += len(found)
+            if len(found) < _BATCH or self._ended.is_set():
+                return retired
+
+    def _list(self, **which: Any) -> list[Any]:
+        client = self.jobs.client
+        return list(client.list_workflows(name=WORKFLOW, load_input=False, load_output=False, **which))
+
+    def _resume(self, jobs: list[Any]) -> int:
+        for job in jobs:
+            self.jobs.client.resume_workflow(job.workflow_id, queue_name=job.queue_name)
+        return len(jobs)
+
+
+def _is_named(job: Any) -> bool:
+    """On SQLite every worker has the same name: there is only one."""
+    return job.executor_id not in (None, WORKFLOW)

@@ -1,0 +1,46 @@
+"""Rows of processes that are alive, and of the slots in which they talk to a desk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from handrail.store.engine import insert_missing
+from handrail.store.schema import slots, workers
+
+
+def seen(connection: sa.Connection, name: str, now: datetime) -> None:
+    """Note that a process is alive."""
+    mine = workers.update().where(workers.c.name == name).values(seen_at=now)
+    if not connection.execute(mine).rowcount:
+        insert_missing(connection, workers, {"name": name, "seen_at": now})
+
+
+def all_seen(connection: sa.Connection) -> Sequence[tuple[str, datetime]]:
+    """Each process with the time at which it last said that it is alive, by its own clock."""
+    return [(row.name, row.seen_at) for row in connection.execute(workers.select())]
+
+
+def forget(connection: sa.Connection, name: str) -> None:
+    """A process has ended, or is taken for dead: its slots are free."""
+    connection.execute(slots.delete().where(slots.c.holder == name))
+    connection.execute(workers.delete().where(workers.c.name == name))
+
+
+def take_slot(connection: sa.Connection, id: str, desk: str, holder: str, most: int) -> bool:
+    """Take one of a desk's slots; False where all are taken. The caller has locked the desk's row."""
+    taken = sa.select(sa.func.count()).select_from(slots).where(slots.c.desk == desk)
+    if connection.execute(taken).scalar_one() >= most:
+        return False
+    connection.execute(slots.insert().values(id=id, desk=desk, holder=holder))
+    return True
+
+
+def leave_slot(connection: sa.Connection, id: str) -> None:
+    connection.execute(slots.delete().where(slots.c.id == id))
+
+
+def slot_holders(connection: sa.Connection) -> Sequence[str]:
+    return connection.execute(sa.select(slots.c.holder).distinct()).scalars().all()
