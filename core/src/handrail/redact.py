@@ -1,7 +1,7 @@
 """Masks card numbers and credentials before anything is stored or sent. Every pattern runs in linear time.
 
 What is masked leaves a trace that a person understands: ``[card ending 1111]``, ``[credential removed]``.
-Rules are looked at only where one of their words stands in the text, so ordinary text costs next to nothing.
+Rules are tried only where one of their words stands in the conversation: ordinary ones cost next to nothing.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ class _Rule:
     words: tuple[str, ...]
     pattern: re.Pattern[str]
     mask: str = REMOVED
-
-    def apply(self, text: str, lower: str) -> str:
-        return self.pattern.sub(self.mask, text) if any(map(lower.__contains__, self.words)) else text
 
 
 def _token(words: str, shape: str) -> _Rule:
@@ -103,66 +100,81 @@ _KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\\]*")
 
 def redact(conversation: Conversation) -> Conversation:
     """The conversation with card numbers and credentials masked, wherever they may stand."""
-    return conversation.model_copy(
-        update={
-            "subject": _maybe(conversation.subject),
-            "url": _maybe(conversation.url),
-            "topic": _maybe(conversation.topic),
-            "intent": _maybe(conversation.intent),
-            "tags": tuple(map(mask, conversation.tags)),
-            "messages": tuple(map(_message, conversation.messages)),
-            "attempts": tuple(map(_attempt, conversation.attempts)),
-            "customer": _customer(conversation.customer),
-            "fields": _json(conversation.fields),
-        }
-    )
+    return _Masking(conversation.model_dump_json()).conversation(conversation)
 
 
 def mask(text: str) -> str:
     """The same text without card numbers and credentials; masking twice changes nothing more."""
-    lower = text.lower()
-    if "private key" in lower:
-        text = _without_private_keys(text)
-    for rule in _RULES:
-        text = rule.apply(text, lower)
-    return _DIGITS.sub(_without_cards, text)
+    return _Masking(text).text(text)
 
 
-def _maybe(text: str | None) -> str | None:
-    return None if text is None else mask(text)
+class _Masking:
+    """The rules that are worth trying on any part of a text, found by one look at the whole of it."""
 
+    def __init__(self, whole: str) -> None:
+        lower = whole.lower()
+        self.rules = [rule for rule in _RULES if any(map(lower.__contains__, rule.words))]
+        self.has_key = "private key" in lower
 
-def _message(message: Message) -> Message:
-    return message.model_copy(update={"text": mask(message.text), "name": _maybe(message.name)})
+    def text(self, text: str) -> str:
+        if self.has_key:
+            text = _without_private_keys(text)
+        for rule in self.rules:
+            text = rule.pattern.sub(rule.mask, text)
+        return _DIGITS.sub(_without_cards, text)
 
+    def conversation(self, conversation: Conversation) -> Conversation:
+        return conversation.model_copy(
+            update={
+                "subject": self._maybe(conversation.subject),
+                "url": self._maybe(conversation.url),
+                "topic": self._maybe(conversation.topic),
+                "intent": self._maybe(conversation.intent),
+                "tags": tuple(map(self.text, conversation.tags)),
+                "messages": tuple(map(self._message, conversation.messages)),
+                "attempts": tuple(map(self._attempt, conversation.attempts)),
+                "customer": self._customer(conversation.customer),
+                "fields": self._json(conversation.fields),
+            }
+        )
 
-def _attempt(attempt: Attempt) -> Attempt:
-    changes = {"arguments": _json(attempt.arguments), "detail": _maybe(attempt.detail)}
-    return attempt.model_copy(update={"action": mask(attempt.action), **changes})
+    def _maybe(self, text: str | None) -> str | None:
+        return None if text is None else self.text(text)
 
+    def _message(self, message: Message) -> Message:
+        text, name = self.text(message.text), self._maybe(message.name)
+        if (text, name) == (message.text, message.name):
+            return message
+        return message.model_copy(update={"text": text, "name": name})
 
-def _customer(customer: Customer) -> Customer:
-    changes = {"segments": tuple(map(mask, customer.segments)), "attributes": _json(customer.attributes)}
-    return customer.model_copy(update={"name": _maybe(customer.name), **changes})
+    def _attempt(self, attempt: Attempt) -> Attempt:
+        changes = {"arguments": self._json(attempt.arguments), "detail": self._maybe(attempt.detail)}
+        return attempt.model_copy(update={"action": self.text(attempt.action), **changes})
 
+    def _customer(self, customer: Customer) -> Customer:
+        masked = {
+            "segments": tuple(map(self.text, customer.segments)),
+            "attributes": self._json(customer.attributes),
+            "name": self._maybe(customer.name),
+        }
+        return customer.model_copy(update=masked)
 
-def _json(value: Any, name: str = "") -> Any:
-    if isinstance(value, Mapping):
-        return {mask(key): _json(item, key) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item, name) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    if name and value != "" and _SECRET_NAME.fullmatch(name):
-        return REMOVED
-    if isinstance(value, int):
-        return _masked_number(value)
-    return mask(value) if isinstance(value, str) else value
+    def _json(self, value: Any, name: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {self.text(key): self._json(item, key) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._json(item, name) for item in value]
+        if isinstance(value, bool) or value is None:
+            return value
+        if name and value != "" and _SECRET_NAME.fullmatch(name):
+            return REMOVED
+        if isinstance(value, int):
+            return self._number(value)
+        return self.text(value) if isinstance(value, str) else value
 
-
-def _masked_number(value: int) -> int | str:
-    masked = mask(str(value)) if 10**12 <= value < 10**19 else ""
-    return masked if "[" in masked else value
+    def _number(self, value: int) -> int | str:
+        masked = self.text(str(value)) if 10**12 <= value < 10**19 else ""
+        return masked if "[" in masked else value
 
 
 def _without_private_keys(text: str) -> str:
