@@ -23,7 +23,7 @@ from tests.real import connector, until, write_config
 from typer.testing import CliRunner
 
 import handrail.engine as engine
-from handrail import ConfigError, Conflict, HandrailError, State
+from handrail import ConfigError, Conflict, Connector, HandrailError, State
 from handrail.cli import app
 from handrail.cli import moving as command
 from handrail.config import Config
@@ -67,7 +67,9 @@ def old_url(tmp_path: Path) -> str:
 
 
 def a_rail(store: str, **desks: SimulatedAcme) -> Handrail:
-    kinds = {name: Acme(url=each.url, poll=timedelta(seconds=2)) for name, each in desks.items()}
+    kinds: dict[str, Connector] = {
+        name: Acme(url=each.url, poll=timedelta(seconds=2)) for name, each in desks.items()
+    }
     return Handrail(Config(path=Path("handrail.toml"), store=store, desk=next(iter(desks)), desks=kinds))
 
 
@@ -356,6 +358,32 @@ def test_what_may_still_be_sent_keeps_its_lease(
         assert len(desk.cases) == 1
 
 
+def test_jobs_keep_the_time_that_is_left_and_what_was_taken_comes_at_once(
+    old_url: str, database: str
+) -> None:
+    with closing(Store(old_url)) as store:
+        jobs = Jobs(store)
+        with store.begin() as connection:
+            for id, delay in (("far", 3600.0), ("taken", 3600.0), ("now", 0.0), ("over", 0.0)):
+                jobs.schedule(connection, "hook:support", id, 7, delay)
+            change = "update workflow_status set status = :status where workflow_uuid = :id"
+            for id, status in (("taken", "PENDING"), ("over", "SUCCESS")):
+                connection.execute(sa.text(change), {"id": f"hook:support:{id}:7", "status": status})
+        jobs.again("hook:support:now:7", "hook:support", "now", 7)
+        before = {job.workflow_id: job for job in jobs.client.list_workflows()}
+    assert move(old_url, database).jobs == 3
+    with closing(Store(database)) as there:
+        after = {job.workflow_id.split(":")[2]: job for job in Jobs(there).client.list_workflows()}
+    assert {id: job.status for id, job in after.items()} == {
+        "far": "DELAYED",
+        "taken": "ENQUEUED",
+        "now": "ENQUEUED",
+    }
+    assert {job.queue_name for job in after.values()} == {"handrail-support"}
+    due = before["hook:support:far:7"].delay_until_epoch_ms
+    assert abs(after["far"].delay_until_epoch_ms - due) < 30_000
+
+
 # The old store.
 
 
@@ -610,15 +638,6 @@ def test_a_move_that_was_cut_off_can_be_taken_back(
             assert connection.execute(triggers).scalar_one() == 0
     installation.accept("since")
     assert move(old_url, database).rows["handoffs"] == len(STATES) + 1
-
-
-def test_a_copy_that_counts_is_not_taken_back(
-    installation: Installation, old_url: str, database: str
-) -> None:
-    killed(old_url, database, "after the copy")
-    with pytest.raises(ConfigError, match=r"has everything already; run .* without --undo"):
-        undo(old_url, database)
-    assert move(old_url, database).ended
 
 
 def test_the_lock_is_free_for_a_worker_after_a_refusal(old: Handrail, old_url: str) -> None:

@@ -74,7 +74,7 @@ def move(source: str, target: str, *, clock: Clock = utc_now, progress: Progress
                     if mark is None:
                         moves.freeze(here, moved.target)
                         moves.put(here, id, "leaving", moved.target, clock())
-        with old.begin() as here:
+        with _cut_off(target), old.begin() as here:
             moves.put(here, id, "left", moved.target, clock())
     return moved
 
