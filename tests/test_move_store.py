@@ -443,7 +443,7 @@ def test_nobody_writes_to_either_store_meanwhile(old: Handrail, old_url: str, da
         with psycopg.connect(database, autocommit=True) as there:
             there.execute("set lock_timeout = '50ms'")
             with pytest.raises(psycopg.errors.LockNotAvailable) as late:
-                there.execute("update counters set value = 99")
+                there.execute("insert into timeline (handoff_id, at, text) values ('h', 1, 'early')")
         refused.append(str(late.value))
 
     move(old_url, database, progress=while_copying)
