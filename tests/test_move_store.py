@@ -36,7 +36,7 @@ from handrail.testing import a_conversation, answer
 
 pytest_plugins = ["tests.stores"]
 
-NOT_COPIED = {"workers", "moves"}
+NOT_COPIED = {"workers", "slots", "moves"}
 
 
 @pytest.fixture(autouse=True)

@@ -22,14 +22,16 @@ from handrail.errors import ConfigError, HandrailError
 from handrail.ids import ulid
 from handrail.store import Store, handoffs, lock, moves
 from handrail.store.engine import url_without_password
-from handrail.store.schema import counters, metadata, workers
+from handrail.store.schema import counters, metadata
+from handrail.store.schema import handoffs as stored
 from handrail.store.schema import moves as marks
 
 Progress = Callable[[int, int], None]
 """``progress(rows copied, rows in all)``."""
 
-_TABLES = [table for table in metadata.sorted_tables if table not in (workers, marks)]
-"""What is copied. A new table is copied too, without a word here."""
+_OF_PROCESSES = ("workers", "slots", "moves")
+_TABLES = [table for table in metadata.sorted_tables if table.name not in _OF_PROCESSES]
+"""What is copied: all but what speaks of live processes. A new table is copied without a word here."""
 _BATCH_ROWS = 500
 _BATCH_BYTES = 8_000_000
 _UNDONE = ["ENQUEUED", "DELAYED", "PENDING"]
@@ -291,8 +293,9 @@ def _free(sides: _Sides) -> None:
     may have sent stands in the journal, and it can send nothing more.
     """
     jobs = Jobs(sides.new)
-    for row in handoffs.left_over(sides.there, None):
-        if row.lease_by is not None and not handoffs.held(row, sides.now):
+    leased = stored.select().where(stored.c.lease_by.is_not(None))
+    for row in sides.there.execute(leased).all():
+        if not handoffs.held(row, sides.now):
             free = {"lease_by": None, "lease_until": None, "due_at": sides.now, "n": row.n + 1}
             handoffs.change(sides.there, row.id, **free)
             jobs.schedule(sides.there, f"deliver:{row.desk}", row.id, row.n + 1, 0)
