@@ -292,6 +292,8 @@ def a_row(table: sa.Table, number: int) -> dict[str, Any]:
 
 
 def a_value(column: sa.Column[Any], number: int) -> Any:
+    if column.name == "lease_by":  # one that is over would be freed
+        return None
     if column.name == "state":
         return "done"
     kinds: list[tuple[type, Any]] = [
