@@ -36,7 +36,7 @@ NOT_YET = {
 """Sections of the contract that this version would ignore, and what it does not do."""
 
 _DESK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_STORES = ("sqlite", "postgresql", "postgres")
+_STORES = ("sqlite", "postgresql")
 
 
 class _Section(BaseModel):

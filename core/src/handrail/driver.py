@@ -84,9 +84,9 @@ class Driver:
         passed = (self.clock() - begun).total_seconds()
         return seconds - passed if 0 <= passed < seconds else 0.0
 
-    def _rest_for(self, seconds: float | None) -> None:
-        if seconds:
-            self._rest = self.clock(), min(seconds, LONGEST_REST.total_seconds())
+    def rest_for(self, seconds: float | None) -> None:
+        """Ask nothing of this desk for so long; None: ask at once."""
+        self._rest = (self.clock(), min(seconds, LONGEST_REST.total_seconds())) if seconds else None
 
     def _run_once(self, steps: Steps[T], journal: Journal | None) -> T:
         try:
@@ -274,7 +274,7 @@ class Driver:
             try:
                 self._pace.take(self.clock())
             except TooFast as early:
-                self._rest_for(early.after)
+                self.rest_for(early.after)
                 raise
         with self._slots:
             return self.transport.send(wire, self.connector.headers(token))
@@ -286,7 +286,7 @@ class Driver:
             after = self.connector.retry_after(reply, self.clock())
         message = f"{request.title}: {reply.status} {words}".strip()
         if reply.status == TOO_MANY:
-            self._rest_for(after)
+            self.rest_for(after)
         if reply.status in _LATER:
             return NotDone(message, after=after)
         if reply.status in (401, 403):

@@ -15,14 +15,13 @@ DBOS is imported when the first job is scheduled, never by importing handrail.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -30,6 +29,7 @@ from handrail.errors import ConfigError
 from handrail.hands import Drain, Hands
 from handrail.keeper import WORKFLOW, Keeper
 from handrail.presence import Presence
+from handrail.store import lock
 from handrail.store.alive import owner
 from handrail.store.engine import afterwards
 
@@ -146,7 +146,7 @@ class Worker:
         self.duties = duties
         self.executor = "handrail" if self.store.is_sqlite else owner()
         """On SQLite always the same, so that a worker takes up at once what the last one left."""
-        self._lock: Any = None
+        self._lock: IO[str] | None = None
         self._changed = threading.Condition()
         self._running: set[str] = set()
         self.keeper = Keeper(jobs, duties, self._running)
@@ -155,8 +155,14 @@ class Worker:
 
     def start(self) -> None:
         """Raises ``ConfigError`` where another worker has the SQLite file, or the host runs DBOS itself."""
-        self._take_lock()
+        path = self.store.url.database
+        self._lock = lock.take(
+            self.store,
+            f"another worker process works on {path}; on SQLite there can be one. "
+            'Stop it, or use store = "postgresql://..."',
+        )
         try:
+            self.store.refuse_moved()
             _refuse_a_second_engine()
             migrate_jobs(self.store)
             for name, slots in self.queues.items():
@@ -166,7 +172,7 @@ class Worker:
             self.duties.presence.beat()
             self._launch()
         except BaseException:
-            self._release_lock()
+            self._unlock()
             raise
         self.jobs.hands = Hands(self.desks, self.duties.drain)
         self.keeper.start()
@@ -186,7 +192,12 @@ class Worker:
             self.keeper.give_back(self.executor)
             self.duties.presence.end()
         finally:
-            self._release_lock()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _launch(self) -> None:
         from dbos import DBOS, DBOSPortableJSONSerializer
@@ -250,29 +261,6 @@ class Worker:
             with self._changed:
                 self._running.discard(job_id)
                 self._changed.notify_all()
-
-    # One worker process on SQLite.
-
-    def _take_lock(self) -> None:
-        path = self.store.url.database
-        if not self.store.is_sqlite or not path:
-            return
-        import fcntl
-
-        self._lock = open(f"{os.path.realpath(path)}.lock", "a")  # noqa: SIM115 - held until stop()
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._release_lock()
-            raise ConfigError(
-                f"another worker process works on {path}; on SQLite there can be one. "
-                'Stop it, or use store = "postgresql://..."'
-            ) from None
-
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
 
 def _queues(desks: Mapping[str, int]) -> dict[str, int]:

@@ -13,6 +13,7 @@ import tenacity
 from sqlalchemy.dialects import postgresql, sqlite
 
 from handrail.errors import ConfigError
+from handrail.store import moves as moving
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations folder."""
@@ -23,13 +24,19 @@ _AFTERWARDS = "handrail_afterwards"
 class Store:
     """A database with our tables. ``begin`` for writing, ``read`` for reading."""
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///path`` or ``postgresql://...``. Creates and migrates what is missing."""
+    def __init__(self, url: str, *, even_moved: bool = False) -> None:
+        """``url``: ``sqlite:///path`` or ``postgresql://...``. Creates and migrates what is missing.
+
+        Raises ``ConfigError`` where it cannot be opened, and for a store that was moved elsewhere unless
+        ``even_moved``.
+        """
         self.url = _driver_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
         try:
             self._migrate()
+            if not even_moved:
+                self.refuse_moved()
         except (sa.exc.DBAPIError, sqlite3.Error) as error:
             self.engine.dispose()
             raise ConfigError(
@@ -46,7 +53,7 @@ class Store:
     def begin(self) -> Iterator[sa.Connection]:
         """A transaction that commits at the end of its block; on SQLite it is the only writer."""
         afterwards: list[Callable[[], None]] = []
-        with self.engine.begin() as connection:
+        with moving.said(), self.engine.begin() as connection:
             connection.info[_AFTERWARDS] = afterwards
             if self.is_sqlite:  # the driver would begin only before the first change, after what was read
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -59,6 +66,12 @@ class Store:
         """A connection for reading, which never holds the write lock."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             yield connection
+
+    def refuse_moved(self) -> None:
+        """Raise ``ConfigError`` where this store was moved elsewhere; only one on SQLite can be."""
+        if self.is_sqlite:
+            with self.read() as connection:
+                moving.refuse(connection)
 
     def _migrate(self) -> None:
         """Our own tables come last: where they are up to date, those of the jobs are there too."""
@@ -108,11 +121,13 @@ def insert_missing(connection: sa.Connection, table: sa.Table, row: dict[str, An
 def _driver_url(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # the words of the latter quote a part of the address
         raise ConfigError(
             "store: not a database address; write sqlite:///handrail.db or postgresql://..."
         ) from None
     backend = parsed.get_backend_name()
+    if "@" in (parsed.host or ""):
+        raise ConfigError("store: the address has two @; write one that belongs to the password as %40")
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
@@ -121,7 +136,10 @@ def _driver_url(url: str) -> sa.URL:
 
 
 def url_without_password(url: str) -> str:
-    return sa.make_url(url).render_as_string(hide_password=True)
+    """An address that may be shown. A password may also stand among its options."""
+    parsed = sa.make_url(url)
+    hidden = {name: "***" for name in parsed.query if "password" in name.casefold()}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:

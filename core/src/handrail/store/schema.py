@@ -253,3 +253,13 @@ counters = sa.Table(
     sa.Column("name", Words, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
+
+moves = sa.Table(
+    "moves",
+    metadata,
+    # one row in a store that was moved away, and one in the store that it was moved to
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("state", Words, nullable=False),
+    sa.Column("other", Words, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)

@@ -105,6 +105,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("operation_id", "round", "n"),
     )
     op.create_table(
+        "moves",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("other", sa.Text(), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "operations",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("handoff_id", sa.Text(), nullable=False),
