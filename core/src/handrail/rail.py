@@ -52,6 +52,7 @@ class Handrail:
         self._jobs = Jobs(store)
         self.context = Context(config, store, schedule or self._jobs.schedule, clock)
         self.inbox = Inbox(self.context)
+        self.subscriptions = self.inbox.subscriptions
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
 
@@ -216,8 +217,11 @@ class Handrail:
         return {name: self.roads.poll(name) for name in names}
 
     def check(self, offline: bool = False) -> builtins.list[Finding]:
-        """What is right and wrong with each desk; a desk that answers well is no longer paused."""
-        found = [Finding("store", True, "opened")]
+        """What is right and wrong; a desk that answers well is no longer paused.
+
+        Subscribers are not asked: what is known of them is told.
+        """
+        found = [Finding("store", True, "opened"), *self.subscriptions.findings()]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
@@ -245,6 +249,8 @@ class Handrail:
             self.delivery.sweep(id, n)
         elif step == "read":
             self.roads.read_step(id, n)
+        elif step == "notify":
+            self.subscriptions.step(id, n)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 
@@ -252,10 +258,12 @@ class Handrail:
     def working(self) -> Iterator[None]:
         """A worker in this process. On SQLite one process at a time may work."""
         queues = {name: connector.concurrency for name, connector in self.config.desks.items()}
+        queues |= dict.fromkeys(self.subscriptions.named, 1)
         worker = self._jobs.worker({"": 2, **queues}, self.run_step)
         worker.start()
         try:
             delivery.resume(self.context)
+            self.subscriptions.resume()
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)
@@ -279,7 +287,7 @@ class Handrail:
             polled = all(row is not None and row.poll_due_at and row.poll_due_at > now for row in polls)
             if not polled or handoffs.due(connection, soon, 1) or desks.due_hooks(connection, soon):
                 return False
-            return not handoffs.at_work(connection)
+            return not self.subscriptions.due(connection, soon) and not handoffs.at_work(connection)
 
 
 def _enum(kind: type[E], value: E | str | None, field: str) -> E | None:
