@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from handrail import ConfigError, Connector, secret, setting
 from handrail.config import Config, load, sample
+from handrail.config_source import _line_of
 
 SECRET = "s3cr3t-value"
 
@@ -216,7 +217,6 @@ def test_a_wrong_value_is_named_with_its_line_and_its_cure(write: Any, text: str
         ('[[triggers]]\nname = "x"', "triggers"),
         ("[[routes]]", "routes"),
         ("[flows.refund]", "flows"),
-        ("[[subscribers]]", "subscribers"),
         ("[hours.default]", "hours"),
     ],
 )
@@ -224,6 +224,161 @@ def test_what_this_version_would_ignore_is_refused(write: Any, section: str, nam
     said = complaint(write(ONE + section))
     assert f"{name}: this version does not " in said
     assert "remove the section" in said
+
+
+HOOK = """
+[[subscribers]]
+url = "https://app.example.com/{0}"
+secret = "0123456789abcdef"
+"""
+
+
+def test_subscribers_arrive_with_their_defaults(write: Any) -> None:
+    more = 'events = ["status", "reply"]\ngive_up_after = "1h"\n'
+    first, second = load(write(ONE + HOOK.format("a") + HOOK.format("b") + more), ENV).subscribers
+    assert (first.url, first.events) == ("https://app.example.com/a", ())
+    assert first.give_up_after == timedelta(days=3)
+    assert second.events == ("status", "reply")
+    assert second.give_up_after == timedelta(hours=1)
+    assert first.name != second.name
+    assert "0123456789abcdef" not in repr((first, second))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('event = ["reply"]', "FILE:14: subscribers[1].event: unknown key; did you mean 'events'?"),
+        (
+            'events = ["reply", "stats"]',
+            "FILE:14: subscribers[1].events[1]: there is no event 'stats'; did you mean 'status'?",
+        ),
+        ('events = ["qqq"]', "subscribers[1].events[0]: there is no event 'qqq'; known are created, status"),
+        ("events = [3]", "FILE:14: subscribers[1].events[0]: should be 'created'"),
+        ('give_up_after = "soon"', "FILE:14: subscribers[1].give_up_after: 'soon' is no duration"),
+    ],
+)
+def test_a_wrong_subscriber_is_named_with_its_line(write: Any, text: str, said: str) -> None:
+    assert said in complaint(write(ONE + HOOK.format("a") + HOOK.format("b") + text))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://app.example.com", "must begin with https://"),
+        ("http://192.168.0.1/x", "must begin with https://"),
+        ("ftp://127.0.0.1/x", "must begin with https://"),
+        ("https://ann:pa55word@app.example.com", "must hold no credentials"),
+        ("https://ann@app.example.com", "must hold no credentials"),
+        ("https://", "is no address"),
+        ("https://[::1", "is no address"),
+        ("https://a.example:99999", "is no address"),
+        ("https://a.example/x y", "is no address"),
+        ("https://a.example/\\n", "is no address"),
+        ("", "is no address"),
+    ],
+)
+def test_where_updates_may_not_go(write: Any, url: str, said: str) -> None:
+    said_there = complaint(write(ONE + HOOK.replace("https://app.example.com/{0}", url)))
+    assert f"FILE:8: subscribers[0].url: {said}" in said_there
+    assert "pa55word" not in said_there
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/x", "http://[::1]/", "http://localhost:1", "https://a/b?c=d"]
+)
+def test_where_updates_may_go(write: Any, url: str) -> None:
+    (subscriber,) = load(write(ONE + HOOK.replace("https://app.example.com/{0}", url)), ENV).subscribers
+    assert subscriber.url == url
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("fifteen-of-them", "must have at least 16 characters"),
+        ("", "must have at least 16 characters"),
+        ("whsec_no+base64!!!!!!!!!!", "what stands behind whsec_ is no base64"),
+        ("whsec_" + "QUJD" * 7, "behind whsec_ must stand 24 to 64 bytes"),
+        ("whsec_" + "QUJD" * 22, "behind whsec_ must stand 24 to 64 bytes"),
+    ],
+)
+def test_a_secret_that_is_too_weak_is_refused_and_not_shown(write: Any, value: str, said: str) -> None:
+    text = complaint(write(ONE + HOOK.replace("0123456789abcdef", "${S}")), ENV | {"S": value})
+    assert f"FILE:9: subscribers[0].secret: {said}" in text
+    assert not value or value not in text
+
+
+def test_a_subscriber_without_secret_and_two_with_one_address(write: Any) -> None:
+    bare = '[[subscribers]]\nurl = "https://a.example"'
+    said = complaint(write(ONE + bare))
+    assert "FILE:6: subscribers[0].secret: missing; it is required (What they are signed with" in said
+    said = complaint(write(ONE + HOOK.format("a") + HOOK.format("b") + HOOK.format("a")))
+    assert said == "FILE:16: subscribers[2].url: another subscriber has this url; write one table for both"
+
+
+@pytest.mark.parametrize(
+    "text", ["subscribers = 3\n" + ONE, ONE + '[subscribers]\nsecret = "s3cr3t-and-long-enough"']
+)
+def test_subscribers_that_are_no_list_of_tables(write: Any, text: str) -> None:
+    said = complaint(write(text))
+    assert "subscribers: should be a list" in said
+    assert "s3cr3t" not in said
+
+
+PLACES = """\
+top = 1
+[desks.a]
+tags = [
+  "x = 1",
+]
+"odd.name" = 2
+[[triggers]]
+name = "one"
+when = \"\"\"
+[[triggers]]
+then = 1
+\"\"\"
+then = 2
+[[triggers]]
+[triggers.more]
+name = "inner"
+[[triggers.all]]
+word = 1
+[[triggers.all]]
+a.b = 1
+[[ triggers ]]
+[[triggers.all]]
+word = 3
+[other]
+name = "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (("top",), 1),
+        (("nothing",), None),
+        (("desks", "a", "nothing"), 2),
+        (("desks", "a", "tags", 0), 3),
+        (("desks", "a", "x"), 2),
+        (("desks", "a", "odd.name"), 6),
+        (("triggers",), 7),
+        (("triggers", 0, "name"), 8),
+        (("triggers", 0, "then"), 13),
+        (("triggers", 1), 14),
+        (("triggers", 1, "name"), 14),
+        (("triggers", 1, "more", "name"), 16),
+        (("triggers", 1, "all", 0, "word"), 18),
+        (("triggers", 1, "all", 1, "a", "b"), 20),
+        (("triggers", 1, "all", 1, "a", "c"), 20),
+        (("triggers", 2, "name"), 21),
+        (("triggers", 2, "all", 0, "word"), 23),
+        (("triggers", 3, "name"), 7),
+        (("other", "name"), 25),
+    ],
+)
+def test_the_line_of_a_key(keys: tuple[str | int, ...], line: int | None) -> None:
+    assert _line_of(PLACES, keys) == line
 
 
 def test_all_complaints_come_at_once(write: Any) -> None:
@@ -299,6 +454,7 @@ def test_the_schema_describes_the_file_with_each_connector() -> None:
         "desks",
         "sla",
         "server",
+        "subscribers",
     }
     kinds = schema["properties"]["desks"]["additionalProperties"]["oneOf"]
     assert [kind["properties"]["connector"]["const"] for kind in kinds] == ["acme", "post"]
@@ -306,7 +462,8 @@ def test_the_schema_describes_the_file_with_each_connector() -> None:
     assert "writeOnly" not in kinds[0]["properties"]["account"]
     assert kinds[1]["required"] == ["connector", "smtp", "from"]
     assert schema["$defs"]["Server"]["properties"]["tokens"]["writeOnly"] is True
-    assert "secret" not in json.dumps(schema)
+    assert schema["$defs"]["Subscriber"]["properties"]["secret"]["writeOnly"] is True
+    assert '"secret": true' not in json.dumps(schema)
 
 
 def test_every_reference_in_the_schema_leads_somewhere() -> None:

@@ -57,12 +57,14 @@ def test_its_commands_exist() -> None:
 
 
 def test_its_configuration_loads(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
+    text = "\n".join(blocks("toml"))
     path = tmp_path / "handrail.toml"
     path.write_text(text)
-    config = load(path, {"ZENDESK_CLIENT_SECRET": "s-1", "ZENDESK_WEBHOOK_SECRET": "s-2"})
+    secrets = {"SUBSCRIBER_SECRET": "a secret that is long enough"}
+    config = load(path, secrets | {"ZENDESK_CLIENT_SECRET": "s-1", "ZENDESK_WEBHOOK_SECRET": "s-2"})
 
     assert list(tomllib.loads(text)["desks"]) == list(config.desks) == ["support"]
+    assert [subscriber.events for subscriber in config.subscribers] == [("status", "reply")]
 
 
 def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

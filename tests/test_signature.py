@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handrail import Hmac, Hook, SharedSecret, SignatureError
+from handrail import Hmac, Hook, SharedSecret, SignatureError, StandardWebhooks
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 BODY = b'{"a": 1}'
@@ -22,6 +22,7 @@ SCHEMES = [
     Hmac(header="X-Sig", encoding="hex", algorithm="sha1"),
     Hmac(header="X-Sig", over="{timestamp}.{body}", timestamp_header="X-Time"),
     Hmac(header="X-Sig", over="v0:{timestamp}:{body}:end", timestamp_header="X-Time", encoding="hex"),
+    StandardWebhooks(header="X-Sig"),
 ]
 ALL = [*SCHEMES, SharedSecret("X-Sig")]
 TIMED = SCHEMES[3]
@@ -99,6 +100,53 @@ def test_another_time_than_the_signed_one_is_forged() -> None:
     headers = signed(TIMED, at=NOW - timedelta(hours=1)) | {"X-Time": "2026-11-23T09:00:00Z"}
     with pytest.raises(SignatureError, match="forged"):
         TIMED.check(hook(headers), "s", NOW)
+
+
+STANDARD = StandardWebhooks()
+PUBLISHED = {
+    "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "webhook-timestamp": "1614265330",
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+}
+"""An example that its authors publish, with the secret and the body."""
+THEIRS, SAID = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+THEN = datetime.fromtimestamp(1614265330, UTC)
+
+
+def test_standard_webhooks_are_signed_as_published() -> None:
+    assert STANDARD.sign(SAID, THEIRS, THEN, PUBLISHED["webhook-id"]) == PUBLISHED
+    assert STANDARD.check(hook(PUBLISHED, SAID), THEIRS, THEN) is None
+
+
+def test_one_of_several_standard_signatures_is_enough() -> None:
+    both = {"webhook-signature": f"v1a,other v1,AAAA {PUBLISHED['webhook-signature']}"}
+    assert STANDARD.check(hook(PUBLISHED | both, SAID), THEIRS, THEN) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"webhook-id": "msg_other"}, "forged"),
+        ({"webhook-id": ""}, "unsigned"),
+        ({"webhook-timestamp": "1614265331"}, "forged"),
+        ({"webhook-timestamp": ""}, "unsigned"),
+        ({"webhook-signature": " "}, "unsigned"),
+        ({"webhook-signature": PUBLISHED["webhook-signature"].removeprefix("v1,")}, "forged"),
+    ],
+)
+def test_a_standard_webhook_that_was_changed_does_not_pass(changed: dict[str, str], why: str) -> None:
+    with pytest.raises(SignatureError, match=why):
+        STANDARD.check(hook(PUBLISHED | changed, SAID), THEIRS, THEN)
+
+
+def test_an_old_standard_webhook_does_not_pass() -> None:
+    with pytest.raises(SignatureError, match="old"):
+        STANDARD.check(hook(PUBLISHED, SAID), THEIRS, THEN + timedelta(seconds=301))
+
+
+def test_a_standard_secret_that_is_no_base64_is_named_and_not_shown() -> None:
+    with pytest.raises(ValueError, match=r"what stands behind whsec_ is no base64$"):
+        STANDARD.sign(SAID, "whsec_!!", THEN)
 
 
 @given(st.binary(), st.text(min_size=1))

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from handrail.plugins import hookimpl
     from handrail.rail import Handrail
     from handrail.render import Body, Dialect, Html, Plain, Writer
-    from handrail.signature import Hmac, Hook, SharedSecret
+    from handrail.signature import Hmac, Hook, SharedSecret, StandardWebhooks
     from handrail.steps import Names, Reply, Request, Step, Steps, Token
 
 _HOMES = {
@@ -85,7 +85,7 @@ _HOMES = {
     "handrail.plugins": "hookimpl",
     "handrail.rail": "Handrail",
     "handrail.render": "Body Dialect Html Plain Writer",
-    "handrail.signature": "Hmac Hook SharedSecret",
+    "handrail.signature": "Hmac Hook SharedSecret StandardWebhooks",
     "handrail.steps": "Names Reply Request Step Steps Token",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -140,6 +140,7 @@ __all__ = [
     "SendMail",
     "SharedSecret",
     "SignatureError",
+    "StandardWebhooks",
     "State",
     "Status",
     "Step",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handrail.config_sample import desks_schema, mark_secrets, sample
 from handrail.config_source import Complaint, Keys, Source, expand, listed, names, unknown_key
+from handrail.config_subscribers import Subscriber
 from handrail.connector import Connector
 from handrail.durations import Duration
 from handrail.errors import ConfigError
@@ -29,7 +30,6 @@ NOT_YET = {
     "triggers": "does not run triggers yet",
     "routes": "does not run routes yet",
     "flows": "does not run flows yet",
-    "subscribers": "does not send to subscribers yet",
     "policy": "does not read policy files yet",
     "hours": "does not count business hours yet",
 }
@@ -85,6 +85,9 @@ class Config(_Section):
     sla: dict[str, Sla] = Field(default={}, description="Times that the team promises, by name")
     hours: dict[str, Any] = {}
     server: Server = Server()
+    subscribers: tuple[Subscriber, ...] = Field(
+        default=(), description="Who gets updates as signed webhooks (Standard Webhooks)"
+    )
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -102,6 +105,9 @@ class Config(_Section):
         return head | schema | head | {"required": ["desks"], "description": "The configuration of Handrail"}
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {"sla": Sla, "server": Server, "subscribers": Subscriber}
+
+
 def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the file at ``path``, else at $HANDRAIL_CONFIG, else ./handrail.toml. Raises ``ConfigError``."""
     place = find(path, environ)
@@ -110,6 +116,9 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     _refuse_unknown(source, data)
     data = expand(source, data, environ)
     source.hide(data.get("server"), Server)
+    subscribers = data.get("subscribers")
+    for table in subscribers if isinstance(subscribers, list) else [subscribers]:
+        source.hide(table, Subscriber)
     desks = _desks(source, data.pop("desks", None))
     try:
         config = Config.model_validate({**data, "path": place, "desks": desks})
@@ -213,18 +222,20 @@ def _complaints(error: ValidationError, model: type[BaseModel], keys: Keys = ())
             where, message = (head,), rest
         yield (
             (*keys, *where),
-            message.replace("Input should", "should", 1).replace("valid dictionary", "table"),
+            message.replace("Input should", "should", 1)
+            .replace("valid dictionary", "table")
+            .replace("valid tuple", "list"),
         )
 
 
 def _siblings(model: type[BaseModel], where: Keys) -> Iterable[str]:
     if len(where) == 1:
         return [*names(model), *(["connector"] if issubclass(model, Connector) else [])]
-    return names(Sla if where[0] == "sla" else Server if where[0] == "server" else model)
+    return names(_SECTIONS.get(str(where[0]), model))
 
 
 def _described(model: type[BaseModel], where: Keys) -> str:
-    info = names(model).get(str(where[-1]))
+    info = names(_SECTIONS.get(str(where[0]), model)).get(str(where[-1]))
     return (info.description if info else None) or "see `handrail schema`"
 
 
@@ -234,6 +245,11 @@ def _refuse_unused(source: Source, config: Config) -> None:
         source.fail((("sla", n, "hours"), f"this version {NOT_YET['hours']}; remove the key") for n in used)
     if "" in config.server.tokens:
         source.fail([(("server", "tokens"), "a token is empty; every caller would know it")])
+    urls = [subscriber.url for subscriber in config.subscribers]
+    twice = [number for number, url in enumerate(urls) if url in urls[:number]]
+    if twice:
+        why = "another subscriber has this url; write one table for both"
+        source.fail((("subscribers", number, "url"), why) for number in twice)
 
 
 def _choose_desk(source: Source, config: Config) -> str:

@@ -41,6 +41,12 @@ _TAIL = """
 # [server]
 # Bearer tokens of the HTTP API; none: only clients on this machine are served
 # tokens = ["${HANDRAIL_TOKEN}"]
+
+# Who gets updates as signed webhooks (Standard Webhooks); without events all kinds
+# [[subscribers]]
+# url = "https://app.example.com/handrail"
+# secret = "${SUBSCRIBER_SECRET}"
+# events = ["status", "reply"]
 """
 
 

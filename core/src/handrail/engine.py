@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,19 +130,21 @@ class Jobs:
         pause = min(2.0**count, MAX_PAUSE_SECONDS)
         self.client.enqueue(_options(step, f"{step}:{id}:{number}~{count}", pause), step, id, n)
 
-    def worker(self, desks: Mapping[str, int], duties: Duties) -> Worker:
-        """A worker for these desks (name to attempts at once)."""
-        return Worker(self, desks, duties)
+    def worker(self, desks: Mapping[str, int], duties: Duties, others: Iterable[str] = ()) -> Worker:
+        """A worker for these desks (name to attempts at once), and for ``others`` who are told of things."""
+        return Worker(self, desks, duties, others)
 
 
 class Worker:
     """Runs jobs in this process. On SQLite one worker process at a time, kept by a lock beside the file."""
 
-    def __init__(self, jobs: Jobs, desks: Mapping[str, int], duties: Duties) -> None:
+    def __init__(
+        self, jobs: Jobs, desks: Mapping[str, int], duties: Duties, others: Iterable[str] = ()
+    ) -> None:
         self.jobs = jobs
         self.store = jobs.store
         self.desks = dict(desks)
-        self.queues = _queues(self.desks)
+        self.queues = _queues(self.desks) | {_queue(f"notify:{name}"): 1 for name in others}
         self.duties = duties
         self.executor = "handrail" if self.store.is_sqlite else owner()
         """On SQLite always the same, so that a worker takes up at once what the last one left."""

@@ -29,11 +29,17 @@ CONNECT_SECONDS = 10.0
 
 
 class Http:
-    """Connections to one desk, kept open between requests. Safe to use from several threads."""
+    """Connections to one desk (or subscriber), kept open between requests. Safe to use from many threads."""
 
-    def __init__(self, base_url: str, *, timeout: float = 20.0, connections: int = 8) -> None:
-        """``timeout`` in seconds: for the wait between two reads, and thrice that for the whole answer."""
+    def __init__(
+        self, base_url: str, *, timeout: float = 20.0, connections: int = 8, peer: str = "the desk"
+    ) -> None:
+        """``timeout`` in seconds: for the wait between two reads, and thrice that for the whole answer.
+
+        ``peer`` is who answers, in messages to people.
+        """
         self.base_url = base_url
+        self.peer = peer
         self.timeout = timeout
         self._is_here = is_loopback(urlsplit(base_url).hostname)
         self.session = requests.Session()
@@ -68,7 +74,7 @@ class Http:
                     answer.status_code, self._read(answer), {k.lower(): v for k, v in answer.headers.items()}
                 )
         except requests.RequestException as error:
-            raise _outcome(error) from None
+            raise _outcome(error, self.peer) from None
         except UnicodeError:  # raised before a byte goes out; its own words would quote the header
             raise Refused("the request cannot be sent: a header has characters outside of Latin-1") from None
 
@@ -79,9 +85,9 @@ class Http:
             parts.append(part)
             size += len(part)
             if size > MAX_REPLY_BYTES:
-                raise Unsure(f"the desk's answer is longer than {MAX_REPLY_BYTES:,} bytes")
+                raise Unsure(f"{self.peer}'s answer is longer than {MAX_REPLY_BYTES:,} bytes")
             if time.monotonic() > deadline:
-                raise Unsure(f"the desk's answer did not end within {3 * self.timeout:.0f} seconds")
+                raise Unsure(f"{self.peer}'s answer did not end within {3 * self.timeout:.0f} seconds")
         return b"".join(parts)
 
 
@@ -112,20 +118,20 @@ _BEFORE_SENDING = (
 )
 
 
-def _outcome(error: requests.RequestException) -> NotDone | Unsure | Refused:
+def _outcome(error: requests.RequestException, peer: str) -> NotDone | Unsure | Refused:
     """How an exchange ended that brought no whole answer. The message names no address and no header."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return NotDone("the desk did not accept the connection in time")
+        return NotDone(f"{peer} did not accept the connection in time")
     if isinstance(error, requests.exceptions.SSLError) and _caused_by(error, ssl.SSLCertVerificationError):
-        return NotDone("the desk's TLS certificate is not valid; nothing was sent")
+        return NotDone(f"{peer}'s TLS certificate is not valid; nothing was sent")
     if isinstance(error, requests.exceptions.ProxyError):
-        return NotDone("the proxy did not connect to the desk")
+        return NotDone(f"the proxy did not connect to {peer}")
     if isinstance(error, _BEFORE_SENDING):
         return Refused(f"the request cannot be sent: {type(error).__name__}")
     if _caused_by(error, NewConnectionError):
-        return NotDone("no connection to the desk: it refused, or its name is unknown")
+        return NotDone(f"no connection to {peer}: it refused, or its name is unknown")
     if isinstance(error, requests.exceptions.Timeout):
-        return Unsure("the desk did not answer in time")
+        return Unsure(f"{peer} did not answer in time")
     return Unsure("the connection broke before the whole answer was read")
 
 

@@ -55,6 +55,7 @@ class Handrail:
         if schedule is None:
             self.context.finished = self._jobs.finished
         self.inbox = Inbox(self.context)
+        self.subscriptions = self.inbox.subscriptions
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
 
@@ -220,8 +221,11 @@ class Handrail:
         return {name: self.roads.poll(name) for name in names}
 
     def check(self, offline: bool = False) -> builtins.list[Finding]:
-        """What is right and wrong with each desk; a desk that answers well is no longer paused."""
-        found = [Finding("store", True, "opened")]
+        """What is right and wrong; a desk that answers well is no longer paused.
+
+        Subscribers are not asked: what is known of them is told.
+        """
+        found = [Finding("store", True, "opened"), *self.subscriptions.findings()]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
@@ -251,6 +255,8 @@ class Handrail:
             self.roads.read_step(id, n)
         elif step == "ring":
             self._jobs.ring(id)
+        elif step == "notify":
+            self.subscriptions.step(id, n)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 
@@ -261,10 +267,11 @@ class Handrail:
         duties = Duties(
             self.run_step, self.delivery.drain, partial(again.take_over, self.context), self.context.presence
         )
-        worker = self._jobs.worker(slots, duties)
+        worker = self._jobs.worker(slots, duties, others=self.subscriptions.named)
         worker.start()
         try:
             again.resume(self.context)
+            self.subscriptions.resume()
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)
@@ -290,7 +297,7 @@ class Handrail:
                 return False
             if desks.due_hooks(connection, soon):
                 return False
-            return not handoffs.at_work(connection)
+            return not self.subscriptions.due(connection, soon) and not handoffs.at_work(connection)
 
 
 def _enum(kind: type[E], value: E | str | None, field: str) -> E | None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from handrail.errors import SignatureError
+from handrail.ids import ulid
 
 MAX_AGE_SECONDS = 300
 """A signed time may differ from ours by this much, in either direction (Standard Webhooks)."""
@@ -85,6 +86,50 @@ class Hmac:
         return self.prefix + (
             base64.b64encode(digest).decode() if self.encoding == "base64" else digest.hex()
         )
+
+
+@dataclass(frozen=True)
+class StandardWebhooks:
+    """The scheme of https://www.standardwebhooks.com: an HMAC over id, time and body.
+
+    A secret is ``whsec_`` and base64, or any other text, of which the UTF-8 bytes are the key. A secret that
+    is no base64 behind ``whsec_`` raises ``ValueError``.
+    """
+
+    header: str = "webhook-signature"
+
+    def check(self, hook: Hook, secret: str, now: datetime) -> None:
+        """For receivers. What was received before has the ``webhook-id`` that it had then."""
+        named = ("webhook-id", "webhook-timestamp", self.header.lower())
+        id, stamp, given = (hook.headers.get(name, "").strip() for name in named)
+        if not (id and stamp and given):
+            raise SignatureError(f"unsigned: one of the headers {', '.join(named)} is missing")
+        expected = self._digest(id, stamp, hook.body, secret).encode()
+        if not any(hmac.compare_digest(expected, each.encode()) for each in given.split()):
+            raise SignatureError(f"forged: {self.header} does not match id, time and body")
+        if abs((now - _time(stamp)).total_seconds()) > MAX_AGE_SECONDS:
+            raise SignatureError(f"old: webhook-timestamp is more than {MAX_AGE_SECONDS} seconds away")
+
+    def sign(self, body: bytes, secret: str, now: datetime, id: str | None = None) -> dict[str, str]:
+        """The three headers. ``id`` is the message's own and has no full stop; None: a new one."""
+        id, stamp = id or ulid(now), str(int(now.timestamp()))
+        signature = self._digest(id, stamp, body, secret)
+        return {"webhook-id": id, "webhook-timestamp": stamp, self.header: signature}
+
+    def _digest(self, id: str, stamp: str, body: bytes, secret: str) -> str:
+        signed = f"{id}.{stamp}.".encode() + body
+        digest = hmac.new(standard_key(secret), signed, hashlib.sha256).digest()
+        return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def standard_key(secret: str) -> bytes:
+    """The key that a secret of Standard Webhooks stands for. Raises ``ValueError`` where it is no base64."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise ValueError("what stands behind whsec_ is no base64") from None
 
 
 @dataclass(frozen=True)

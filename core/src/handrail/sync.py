@@ -21,6 +21,7 @@ from handrail.context import Context
 from handrail.model import Actor, State, Status, Ticket, Update, UpdateKind
 from handrail.plugins import plugins
 from handrail.store import handoffs, operations, updates
+from handrail.subscribers import Subscriptions
 
 log = logging.getLogger("handrail.sync")
 
@@ -43,6 +44,7 @@ class Inbox:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.subscriptions = Subscriptions(context)
         self._fresh = threading.local()
 
     @contextmanager
@@ -200,6 +202,7 @@ class Inbox:
         update = item.model_copy(update={**about, "id": f"{row.desk}:{item.id}"})
         if not updates.add(connection, update, self.context.clock()):
             return False
+        self.subscriptions.woken(connection, update.kind)
         self._fresh.updates = [*self._fresh.updates, update]
         return True
 
