@@ -22,6 +22,8 @@ from handrail.connector import Connector
 from handrail.durations import Duration
 from handrail.errors import ConfigError
 from handrail.model import Urgency
+from handrail.policy import timing
+from handrail.policy.hours import Calendar, Hours
 
 __all__ = ["NOT_YET", "Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
 
@@ -31,7 +33,6 @@ NOT_YET = {
     "flows": "does not run flows yet",
     "subscribers": "does not send to subscribers yet",
     "policy": "does not read policy files yet",
-    "hours": "does not count business hours yet",
 }
 """Sections of the contract that this version would ignore, and what it does not do."""
 
@@ -83,8 +84,12 @@ class Config(_Section):
     )
     desks: dict[str, Connector] = {}
     sla: dict[str, Sla] = Field(default={}, description="Times that the team promises, by name")
-    hours: dict[str, Any] = {}
+    hours: dict[str, Hours] = Field(default={}, description="Business hours, by name")
     server: Server = Server()
+
+    def calendar(self, sla: Sla) -> Calendar | None:
+        """The business hours that a promise counts in; None: all hours."""
+        return self.hours[sla.hours].calendar if sla.hours else None
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -102,6 +107,9 @@ class Config(_Section):
         return head | schema | head | {"required": ["desks"], "description": "The configuration of Handrail"}
 
 
+_SECTIONS: dict[str, type[BaseModel]] = {"sla": Sla, "hours": Hours, "server": Server}
+
+
 def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the file at ``path``, else at $HANDRAIL_CONFIG, else ./handrail.toml. Raises ``ConfigError``."""
     place = find(path, environ)
@@ -115,7 +123,8 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
         config = Config.model_validate({**data, "path": place, "desks": desks})
     except ValidationError as error:
         source.fail(_complaints(error, Config))
-    _refuse_unused(source, config)
+    _refuse_empty_tokens(source, config)
+    _check_promises(source, config)
     chosen = _choose_desk(source, config)
     return config.model_copy(update={"desk": chosen, "store": _store(source, config)})
 
@@ -220,18 +229,31 @@ def _complaints(error: ValidationError, model: type[BaseModel], keys: Keys = ())
 def _siblings(model: type[BaseModel], where: Keys) -> Iterable[str]:
     if len(where) == 1:
         return [*names(model), *(["connector"] if issubclass(model, Connector) else [])]
-    return names(Sla if where[0] == "sla" else Server if where[0] == "server" else model)
+    return names(_model_at(model, where))
+
+
+def _model_at(model: type[BaseModel], where: Keys) -> type[BaseModel]:
+    return _SECTIONS.get(str(where[0]), model) if model is Config and len(where) > 1 else model
 
 
 def _described(model: type[BaseModel], where: Keys) -> str:
-    info = names(model).get(str(where[-1]))
+    info = names(_model_at(model, where)).get(str(where[-1]))
     return (info.description if info else None) or "see `handrail schema`"
 
 
-def _refuse_unused(source: Source, config: Config) -> None:
-    used = [name for name, sla in config.sla.items() if sla.hours]
-    if used:
-        source.fail((("sla", n, "hours"), f"this version {NOT_YET['hours']}; remove the key") for n in used)
+def _check_promises(source: Source, config: Config) -> None:
+    """Every promise names hours that are there, and that have so much working time."""
+    for name, sla in config.sla.items():
+        if sla.hours is not None and sla.hours not in config.hours:
+            near = get_close_matches(sla.hours, config.hours, n=1, cutoff=0.6)
+            cure = f"did you mean {near[0]!r}?" if near else f"add a table [hours.{sla.hours}]"
+            source.fail([(("sla", name, "hours"), f"no hours {sla.hours!r} are configured; {cure}")])
+        endless = timing.endless(sla, config.calendar(sla))
+        if endless:
+            source.fail((("sla", name, *keys), why) for keys, why in endless)
+
+
+def _refuse_empty_tokens(source: Source, config: Config) -> None:
     if "" in config.server.tokens:
         source.fail([(("server", "tokens"), "a token is empty; every caller would know it")])
 

@@ -34,9 +34,17 @@ desk = "{desk}"
 """
 _TAIL = """
 # Times that the team promises, by urgency
+# A duration counts working time where hours are named: with 9 hours a day, "18h" are two days
 # [sla.default]
 # first_response = { urgent = "30m", high = "2h", normal = "8h", low = "2d" }
 # resolution = { urgent = "4h", high = "1d", normal = "3d", low = "5d" }
+# hours = "default"
+
+# Business hours, by name. Holidays: a country (FR), a region (DE-BY), a date (2026-12-24), or a list of these
+# [hours.default]
+# timezone = "Europe/Paris"
+# days = { mon-fri = "09:00-18:00" }
+# holidays = "FR"
 
 # [server]
 # Bearer tokens of the HTTP API; none: only clients on this machine are served
