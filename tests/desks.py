@@ -148,6 +148,10 @@ class Acme(Connector):
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
         values = {"status": change.status, "urgency": change.urgency}
         given = {key: value for key, value in values.items() if value}
+        if change.note:
+            note = {"text": change.note, "marker": change.marker}
+            safe = self.safe(change.marker, self._note(ticket, change.marker))
+            yield Request("POST", f"/cases/{ticket.id}/notes", json=note, **safe)
         return self.ticket((yield Request("PUT", f"/cases/{ticket.id}", json=given, repeatable=True)).json)
 
     def explain(self, reply: Reply) -> str:

@@ -352,6 +352,7 @@ def test_the_schema_describes_the_file_with_each_connector() -> None:
         "desks",
         "sla",
         "hours",
+        "raise",
         "server",
     }
     kinds = schema["properties"]["desks"]["additionalProperties"]["oneOf"]

@@ -23,6 +23,7 @@ from handrail.durations import Duration
 from handrail.errors import ConfigError
 from handrail.model import Urgency
 from handrail.policy import timing
+from handrail.policy.chain import Raise, share
 from handrail.policy.hours import Calendar, Hours
 
 __all__ = ["NOT_YET", "Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
@@ -41,7 +42,7 @@ _STORES = ("sqlite", "postgresql", "postgres")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
 class Sla(_Section):
@@ -85,6 +86,9 @@ class Config(_Section):
     desks: dict[str, Connector] = {}
     sla: dict[str, Sla] = Field(default={}, description="Times that the team promises, by name")
     hours: dict[str, Hours] = Field(default={}, description="Business hours, by name")
+    raises: tuple[Raise, ...] = Field(
+        default=(), alias="raise", description="What happens to a handoff that nobody takes in time"
+    )
     server: Server = Server()
 
     def calendar(self, sla: Sla) -> Calendar | None:
@@ -107,7 +111,12 @@ class Config(_Section):
         return head | schema | head | {"required": ["desks"], "description": "The configuration of Handrail"}
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"sla": Sla, "hours": Hours, "server": Server}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "sla": Sla,
+    "hours": Hours,
+    "raise": Raise,
+    "server": Server,
+}
 
 
 def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -125,6 +134,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
         source.fail(_complaints(error, Config))
     _refuse_empty_tokens(source, config)
     _check_promises(source, config)
+    _check_raises(source, config)
     chosen = _choose_desk(source, config)
     return config.model_copy(update={"desk": chosen, "store": _store(source, config)})
 
@@ -148,7 +158,7 @@ def _read(place: Path) -> str:
 
 
 def _refuse_unknown(source: Source, data: Mapping[str, Any]) -> None:
-    known = [name for name in Config.model_fields if name != "path"]
+    known = [name for name in names(Config) if name != "path"]
     later = [
         ((name,), f"this version {NOT_YET[name]}; remove the section") for name in NOT_YET if name in data
     ]
@@ -251,6 +261,22 @@ def _check_promises(source: Source, config: Config) -> None:
         endless = timing.endless(sla, config.calendar(sla))
         if endless:
             source.fail((("sla", name, *keys), why) for keys, why in endless)
+
+
+def _check_raises(source: Source, config: Config) -> None:
+    """Every raise has a desk that is there, and a promise of which it is a share."""
+    complaints, sla = list[Complaint](), config.sla.get("default", Sla())
+    for number, rule in enumerate(config.raises):
+        if rule.desk is not None and rule.desk not in config.desks:
+            why = f"no desk {rule.desk!r} is configured; write one of {listed(config.desks)}"
+            complaints.append((("raise", number, "desk"), why))
+        if share(rule.at) is not None and not getattr(sla, rule.of):
+            why = f"{rule.at} of nothing: add {rule.of} to [sla.default], or write a duration such as 30m"
+            complaints.append((("raise", number, "at"), why))
+        if rule.when is not None:
+            complaints.append((("raise", number, "when"), "this version reads no conditions here; remove it"))
+    if complaints:
+        source.fail(complaints)
 
 
 def _refuse_empty_tokens(source: Source, config: Config) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 import tenacity
 
+from handrail import raising
 from handrail.connector import Change, Said
 from handrail.context import Context
 from handrail.engine import LEASE_SECONDS
@@ -79,6 +80,7 @@ class Delivery:
                 if n >= 0:
                     self._come_back(connection, row, now)
                 return None
+            raising.begin(self.context, connection, row)
             why = desks.paused(connection, row.desk, lock=True)
             if why is not None:
                 self._release(connection, row, last_error=f"{row.desk} is paused: {why}")

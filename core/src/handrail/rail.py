@@ -31,6 +31,7 @@ from handrail.model import (
     Update,
     Urgency,
 )
+from handrail.raising import Raising
 from handrail.roads import Roads
 from handrail.store import Store, desks, handoffs, updates
 from handrail.sync import Inbox
@@ -54,6 +55,7 @@ class Handrail:
         self.inbox = Inbox(self.context)
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
+        self.raising = Raising(self.context, self.inbox)
 
     @classmethod
     def open(cls, config: str | Path | None = None) -> Handrail:
@@ -218,6 +220,7 @@ class Handrail:
     def check(self, offline: bool = False) -> builtins.list[Finding]:
         """What is right and wrong with each desk; a desk that answers well is no longer paused."""
         found = [Finding("store", True, "opened")]
+        found += [Finding(f"hours.{name}", True, str(hours)) for name, hours in self.config.hours.items()]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
@@ -245,6 +248,8 @@ class Handrail:
             self.delivery.sweep(id, n)
         elif step == "read":
             self.roads.read_step(id, n)
+        elif step == "watch":
+            self.raising.step(id, n)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 
@@ -256,6 +261,7 @@ class Handrail:
         worker.start()
         try:
             delivery.resume(self.context)
+            self.raising.resume()
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from handrail.durations import format_duration
 from handrail.errors import HandrailError
 from handrail.policy import dayoff, spans
 from handrail.policy.spans import DAY
@@ -230,6 +231,11 @@ class Hours(BaseModel):
         for rule in value:
             dayoff.check(rule)
         return value
+
+    def __str__(self) -> str:
+        weekly = format_duration(timedelta(seconds=spans.seconds(spans.week(self.days))))
+        off = f", without the holidays of {', '.join(self.holidays)}" if self.holidays else ""
+        return f"{weekly} a week in {self.timezone}{off}"
 
     @cached_property
     def calendar(self) -> Calendar:

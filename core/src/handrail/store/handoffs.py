@@ -133,6 +133,12 @@ def due(connection: sa.Connection, before: datetime, limit: int = 1000) -> Seque
     return [row for row in rows if row.due_at <= before or (row.lease_by and not is_alive(row.lease_by))]
 
 
+def watched(connection: sa.Connection, before: datetime) -> Sequence[str]:
+    """Ids of handoffs that were to be looked at by a time, whether people are there."""
+    query = sa.select(handoffs.c.id).where(handoffs.c.watch_at <= before)
+    return connection.execute(query.order_by(handoffs.c.id)).scalars().all()
+
+
 def at_work(connection: sa.Connection) -> bool:
     """True while this process makes an attempt, of which nobody knows yet when the next one is due."""
     query = sa.select(handoffs.c.id).where(handoffs.c.lease_by == owner(), handoffs.c.due_at.is_not(None))

@@ -136,6 +136,7 @@ class World:
     def recover(self) -> None:
         """What a worker does at its start: take up what a dead process left."""
         resume(self.rail.context)
+        self.rail.raising.resume()
 
     def deliver(self, conversation: Conversation | None = None, **wishes: Any) -> Handoff:
         """Hand off and run until it is delivered, or an hour has passed on the clock."""
