@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.desks import SimulatedAcme, Worlds
 
 from handrail import HandrailError
 from handrail.policy import dayoff
@@ -289,6 +290,15 @@ def test_dates_of_toml_are_taken() -> None:
     given = {"timezone": "UTC", "days": OFFICE, "holidays": date(2026, 11, 24)}
     assert Hours.model_validate(given).holidays == ("2026-11-24",)
     assert not Hours.model_validate(given).calendar.is_open(at("2026-11-24T10:00"))
+
+
+def test_a_check_shows_the_hours_and_asks_no_desk(worlds: Worlds, acme: SimulatedAcme) -> None:
+    office = Hours(timezone="Europe/Paris", days=OFFICE, holidays=("FR", "2026-12-24"))
+    world = worlds(hours={"office": office, "always": Hours(timezone="UTC", days={"mon-sun": "00:00-24:00"})})
+    found = {each.subject: each.message for each in world.rail.check(offline=True) if each.ok}
+    assert found["hours.office"] == "45h a week in Europe/Paris, without the holidays of FR, 2026-12-24"
+    assert found["hours.always"] == "7d a week in UTC"
+    assert acme.requests == []
 
 
 def test_every_code_that_is_accepted_is_known_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,13 @@ _TAIL = """
 # days = { mon-fri = "09:00-18:00" }
 # holidays = "FR"
 
+# What happens to a handoff that nobody has taken (or: answered, solved) after a share of the promised time
+# [[raise]]
+# unless = "taken"
+# at = "75%"
+# urgency = "+1"
+# notice = "Nobody has taken this yet; the first answer is due soon."
+
 # [server]
 # Bearer tokens of the HTTP API; none: only clients on this machine are served
 # tokens = ["${HANDRAIL_TOKEN}"]
