@@ -213,6 +213,15 @@ def test_an_internal_note_is_no_answer(raising: Callable[..., World], acme: Simu
     assert told(world, handoff) == [at_risk(handoff)]
 
 
+def test_what_the_ai_writes_is_no_answer(raising: Callable[..., World], acme: SimulatedAcme) -> None:
+    world = raising(Raise(unless="answered"))
+    handoff, ticket = delivered(world)
+    acme.happens(ticket, "reply", text="I am only a machine.", by="ai", public=True)
+    assert world.poll() == 1
+    world.let_pass(1.5 * HOUR)
+    assert told(world, handoff) == [at_risk(handoff)]
+
+
 def test_what_is_solved_is_left_alone_until_it_is_reopened(
     raising: Callable[..., World], acme: SimulatedAcme
 ) -> None:
@@ -276,6 +285,8 @@ def test_what_was_cancelled_is_watched_no_more(raising: Callable[..., World], ac
     handoff = world.hand_off()
     world.run(within=60)
     world.rail.cancel(handoff.id)
+    world.let_pass(1.5 * HOUR)
+    assert row(world, handoff).watch_at is None
     world.let_pass(10 * HOUR)
     assert told(world, handoff) == []
 
@@ -379,8 +390,20 @@ def test_a_second_desk_that_has_it_or_is_gone_is_named(
     handoff, _ = delivered(world)
     world.let_pass(1.5 * HOUR)
     assert "not to desk desk, which has it already" in timeline(world, handoff)
-    assert "not to desk gone, which is gone" in timeline(world, handoff)
+    assert "not to desk gone, which is not configured any more" in timeline(world, handoff)
     assert len(acme.cases) == 1
+
+
+def test_a_key_that_is_taken_stops_no_raise(
+    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+) -> None:
+    world = worlds(backup=backup, sla=SLA, raises=(Raise(desk="backup", urgency="+1"),))
+    handoff, ticket = delivered(world)
+    world.hand_off(a_conversation(id="another"), key=f"{handoff.key}:raise:1")
+    world.let_pass(1.5 * HOUR)
+    assert "not to desk backup, which has it already" in timeline(world, handoff)
+    assert acme.cases[ticket]["urgency"] == "high"
+    assert len(backup.cases) == 1  # that of the other one, which is raised too
 
 
 # Conditions.

@@ -105,8 +105,11 @@ class Raising:
 
     def _second_desk(self, connection: sa.Connection, row: Any, link: Link, desk: str) -> str:
         """A further handoff of the same conversation, beside the first, which stays its own."""
-        if desk == row.desk or desk not in self.context.config.desks:
-            return f"not to desk {desk}, which {'has it already' if desk == row.desk else 'is gone'}"
+        key = f"{row.key}:raise:{link.number}"
+        if desk == row.desk or handoffs.by_key(connection, key) is not None:
+            return f"not to desk {desk}, which has it already"
+        if desk not in self.context.config.desks:
+            return f"not to desk {desk}, which is not configured any more"
         now, first = self.context.clock(), Handoff.model_validate_json(row.body)
         ticket = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
         where = (ticket.url or f"ticket {ticket.id}") if ticket is not None else "without a ticket so far"
@@ -114,7 +117,7 @@ class Raising:
         second = first.model_copy(
             update={
                 "id": ulid(now),
-                "key": f"{row.key}:raise:{link.number}",
+                "key": key,
                 "number": 0,
                 "desk": desk,
                 "hop": 0,
