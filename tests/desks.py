@@ -148,7 +148,14 @@ class Acme(Connector):
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
         values = {"status": change.status, "urgency": change.urgency}
         given = {key: value for key, value in values.items() if value}
-        return self.ticket((yield Request("PUT", f"/cases/{ticket.id}", json=given, repeatable=True)).json)
+        ours: tuple[str, ...] = ()
+        if change.note:
+            note = {"text": change.note, "marker": change.marker}
+            safe = self.safe(change.marker, self._note(ticket, change.marker))
+            reply = yield Request("POST", f"/cases/{ticket.id}/notes", json=note, **safe)
+            ours = (f"note:{(reply.found or reply.json)['id']}",)
+        changed = yield Request("PUT", f"/cases/{ticket.id}", json=given, repeatable=True)
+        return self.ticket(changed.json).model_copy(update={"ours": ours})
 
     def explain(self, reply: Reply) -> str:
         return str(reply.data.get("error")) if isinstance(reply.data, dict) else super().explain(reply)

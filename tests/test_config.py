@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import model_validator
+from tests.test_imports import loaded_by
 
 from handrail import ConfigError, Connector, secret, setting
 from handrail.config import Config, load, sample
@@ -76,6 +77,12 @@ account = "x"
 token = "${ACME_TOKEN}"
 """
 ENV = {"ACME_TOKEN": SECRET}
+HOURS = """
+[hours.default]
+timezone = "Europe/Paris"
+days = { mon-fri = "09:00-18:00" }
+holidays = ["FR", 2026-12-24, "2026-12-31"]
+"""
 
 
 def complaint(path: Path, environ: dict[str, str] | None = None) -> str:
@@ -125,6 +132,21 @@ tokens = ["${T}", "two"]
     assert config.sla["default"].first_response == {"urgent": timedelta(minutes=30)}
     assert config.server.tokens == ["one", "two"]
     assert "tokens" not in repr(config)
+
+
+def test_business_hours_are_read_and_promises_count_in_them(write: Any) -> None:
+    config = load(write(ONE + HOURS + '[sla.default]\nresolution = { low = "2h" }\nhours = "default"'), ENV)
+    assert config.hours["default"].holidays == ("FR", "2026-12-24", "2026-12-31")
+    calendar = config.calendar(config.sla["default"])
+    assert calendar is not None
+    evening = datetime(2026, 12, 23, 16, tzinfo=UTC)  # five in Paris; two days off and a weekend follow
+    assert calendar.add(evening, timedelta(hours=2)) == datetime(2026, 12, 28, 9, tzinfo=UTC)
+
+
+def test_loading_business_hours_imports_no_table_of_holidays(write: Any) -> None:
+    path = write(HOURS.replace('"FR"', '"DE-BY"'))
+    code = f"from handrail.config import Hours; import tomllib; t = tomllib.load(open({str(path)!r}, 'rb'))"
+    assert "holidays" not in loaded_by(f"{code}; Hours.model_validate(t['hours']['default'])")
 
 
 def test_the_file_is_found_at_the_argument_the_variable_and_here(
@@ -204,7 +226,39 @@ def test_files_that_cannot_be_read(write: Any, tmp_path: Path) -> None:
         ),
         ('store = "sqlite:///:memory:"\n' + ONE, "FILE:1: store: keeps nothing in a file"),
         (ONE + '[server]\ntokens = [""]', "FILE:7: server.tokens: a token is empty"),
-        (ONE + '[sla.a]\nhours = "d"', "FILE:7: sla.a.hours: this version does not count business hours yet"),
+        (
+            ONE + '[sla.a]\nhours = "d"',
+            "FILE:7: sla.a.hours: no hours 'd' are configured; add a table [hours.d]",
+        ),
+        (
+            ONE + '[sla.a]\nhours = "defualt"\n' + HOURS,
+            "FILE:7: sla.a.hours: no hours 'defualt' are configured; did you mean 'default'?",
+        ),
+        (
+            ONE + '[sla.a]\nresolution = { low = "20000d" }\nhours = "default"\n' + HOURS,
+            "FILE:7: sla.a.resolution.low: 20000d of working time take years; a week has 45h",
+        ),
+        (
+            ONE + '[hours.a]\ntimezone = "Europe/Pari"\ndays = { mon = "09:00-18:00" }',
+            "FILE:7: hours.a.timezone: 'Europe/Pari' is no time zone; did you mean 'Europe/Paris'?",
+        ),
+        (
+            ONE + '[hours.a]\ntimezone = "UTC"\ndays = { mon = "9-18" }',
+            "FILE:8: hours.a.days: '9-18' of 'mon' is no span of time; write \"09:00-18:00\"",
+        ),
+        (
+            ONE + '[hours.a]\ntimezone = "UTC"\ndays = {}',
+            "FILE:8: hours.a.days: it is never open; write days such as",
+        ),
+        (
+            ONE + '[hours.a]\ntimezone = "UTC"\ndays = { mon = "09:00-18:00" }\nholidays = "Germany"',
+            "FILE:9: hours.a.holidays: 'Germany' is no country that we know the holidays of; did you mean",
+        ),
+        (ONE + '[hours.a]\ntimezone = "UTC"', "FILE:6: hours.a.days: missing; it is required (Opening hours"),
+        (
+            ONE + "[hours.a]\ntimezones = 3",
+            "FILE:7: hours.a.timezones: unknown key; did you mean 'timezone'?",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line_and_its_cure(write: Any, text: str, said: str) -> None:
@@ -217,7 +271,6 @@ def test_a_wrong_value_is_named_with_its_line_and_its_cure(write: Any, text: str
         ('[[triggers]]\nname = "x"', "triggers"),
         ("[[routes]]", "routes"),
         ("[flows.refund]", "flows"),
-        ("[hours.default]", "hours"),
     ],
 )
 def test_what_this_version_would_ignore_is_refused(write: Any, section: str, name: str) -> None:
@@ -453,6 +506,8 @@ def test_the_schema_describes_the_file_with_each_connector() -> None:
         "give_up_after",
         "desks",
         "sla",
+        "hours",
+        "raise",
         "server",
         "subscribers",
     }

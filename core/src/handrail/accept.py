@@ -17,6 +17,7 @@ from handrail.errors import Conflict, HandrailError, InputError
 from handrail.ids import ulid
 from handrail.model import Conversation, Due, File, Handoff, Message, Reason, State, Urgency
 from handrail.plugins import plugins
+from handrail.policy import timing
 from handrail.redact import mask, redact
 from handrail.store import handoffs, operations
 from handrail.text import clean
@@ -107,13 +108,8 @@ def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
 
 
 def _due(context: Context, urgency: Urgency, now: datetime) -> Due:
-    promise = context.config.sla.get("default")
-    if promise is None:
-        return Due()
-    first, resolution = promise.first_response.get(urgency), promise.resolution.get(urgency)
-    return Due(
-        first_response=now + first if first else None, resolution=now + resolution if resolution else None
-    )
+    sla = context.config.sla.get("default")
+    return timing.due(sla, urgency, now, context.config.calendar(sla) if sla else None)
 
 
 def _digest(conversation: Conversation, wish: Wish) -> str:

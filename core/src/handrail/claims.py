@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from handrail import raising
 from handrail.context import Context
 from handrail.engine import LEASE_SECONDS
 from handrail.model import Handoff, State, Ticket
@@ -55,6 +56,7 @@ class Claims:
                 if n >= 0:  # this job is there for the case that the attempt dies, which may yet happen
                     self._come_back(connection, row, (row.lease_until - now).total_seconds() + 1)
                 return None
+            raising.begin(self.context, connection, row)
             rest = self.context.rest(row.desk)
             if rest > 0:
                 self._come_back(connection, row, rest, due_at=now + timedelta(seconds=rest))
@@ -77,6 +79,7 @@ class Claims:
                 number = int((now + timedelta(seconds=rest)).timestamp()) + 1
                 self.context.schedule(connection, f"ring:{desk}", desk, number, rest)
                 return None
+            raising.begin(self.context, connection, row)
             return self.take(connection, row, now)
 
     def put_off(self, id: str, n: int) -> None:

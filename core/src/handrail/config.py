@@ -23,6 +23,9 @@ from handrail.connector import Connector
 from handrail.durations import Duration
 from handrail.errors import ConfigError
 from handrail.model import Urgency
+from handrail.policy import timing
+from handrail.policy.chain import Raise, share
+from handrail.policy.hours import Calendar, Hours
 
 __all__ = ["NOT_YET", "Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
 
@@ -31,7 +34,6 @@ NOT_YET = {
     "routes": "does not run routes yet",
     "flows": "does not run flows yet",
     "policy": "does not read policy files yet",
-    "hours": "does not count business hours yet",
 }
 """Sections of the contract that this version would ignore, and what it does not do."""
 
@@ -40,7 +42,7 @@ _STORES = ("sqlite", "postgresql")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
 class Sla(_Section):
@@ -83,11 +85,18 @@ class Config(_Section):
     )
     desks: dict[str, Connector] = {}
     sla: dict[str, Sla] = Field(default={}, description="Times that the team promises, by name")
-    hours: dict[str, Any] = {}
+    hours: dict[str, Hours] = Field(default={}, description="Business hours, by name")
+    raises: tuple[Raise, ...] = Field(
+        default=(), alias="raise", description="What happens to a handoff that nobody takes in time"
+    )
     server: Server = Server()
     subscribers: tuple[Subscriber, ...] = Field(
         default=(), description="Who gets updates as signed webhooks (Standard Webhooks)"
     )
+
+    def calendar(self, sla: Sla) -> Calendar | None:
+        """The business hours that a promise counts in; None: all hours."""
+        return self.hours[sla.hours].calendar if sla.hours else None
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -105,7 +114,13 @@ class Config(_Section):
         return head | schema | head | {"required": ["desks"], "description": "The configuration of Handrail"}
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"sla": Sla, "server": Server, "subscribers": Subscriber}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "sla": Sla,
+    "hours": Hours,
+    "raise": Raise,
+    "server": Server,
+    "subscribers": Subscriber,
+}
 
 
 def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -124,7 +139,9 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
         config = Config.model_validate({**data, "path": place, "desks": desks})
     except ValidationError as error:
         source.fail(_complaints(error, Config))
-    _refuse_unused(source, config)
+    _refuse_empty_tokens(source, config)
+    _check_promises(source, config)
+    _check_raises(source, config)
     chosen = _choose_desk(source, config)
     return config.model_copy(update={"desk": chosen, "store": _store(source, config)})
 
@@ -148,7 +165,7 @@ def _read(place: Path) -> str:
 
 
 def _refuse_unknown(source: Source, data: Mapping[str, Any]) -> None:
-    known = [name for name in Config.model_fields if name != "path"]
+    known = [name for name in names(Config) if name != "path"]
     later = [
         ((name,), f"this version {NOT_YET[name]}; remove the section") for name in NOT_YET if name in data
     ]
@@ -231,18 +248,47 @@ def _complaints(error: ValidationError, model: type[BaseModel], keys: Keys = ())
 def _siblings(model: type[BaseModel], where: Keys) -> Iterable[str]:
     if len(where) == 1:
         return [*names(model), *(["connector"] if issubclass(model, Connector) else [])]
-    return names(_SECTIONS.get(str(where[0]), model))
+    return names(_model_at(model, where))
+
+
+def _model_at(model: type[BaseModel], where: Keys) -> type[BaseModel]:
+    return _SECTIONS.get(str(where[0]), model) if model is Config and len(where) > 1 else model
 
 
 def _described(model: type[BaseModel], where: Keys) -> str:
-    info = names(_SECTIONS.get(str(where[0]), model)).get(str(where[-1]))
+    info = names(_model_at(model, where)).get(str(where[-1]))
     return (info.description if info else None) or "see `handrail schema`"
 
 
-def _refuse_unused(source: Source, config: Config) -> None:
-    used = [name for name, sla in config.sla.items() if sla.hours]
-    if used:
-        source.fail((("sla", n, "hours"), f"this version {NOT_YET['hours']}; remove the key") for n in used)
+def _check_promises(source: Source, config: Config) -> None:
+    """Every promise names hours that are there, and that have so much working time."""
+    for name, sla in config.sla.items():
+        if sla.hours is not None and sla.hours not in config.hours:
+            near = get_close_matches(sla.hours, config.hours, n=1, cutoff=0.6)
+            cure = f"did you mean {near[0]!r}?" if near else f"add a table [hours.{sla.hours}]"
+            source.fail([(("sla", name, "hours"), f"no hours {sla.hours!r} are configured; {cure}")])
+        endless = timing.endless(sla, config.calendar(sla))
+        if endless:
+            source.fail((("sla", name, *keys), why) for keys, why in endless)
+
+
+def _check_raises(source: Source, config: Config) -> None:
+    """Every raise has a desk that is there, and a promise of which it is a share."""
+    complaints, sla = list[Complaint](), config.sla.get("default", Sla())
+    for number, rule in enumerate(config.raises):
+        if rule.desk is not None and rule.desk not in config.desks:
+            why = f"no desk {rule.desk!r} is configured; write one of {listed(config.desks)}"
+            complaints.append((("raise", number, "desk"), why))
+        if share(rule.at) is not None and not getattr(sla, rule.of):
+            why = f"{rule.at} of nothing: add {rule.of} to [sla.default], or write a duration such as 30m"
+            complaints.append((("raise", number, "at"), why))
+        if rule.when is not None:
+            complaints.append((("raise", number, "when"), "this version reads no conditions here; remove it"))
+    if complaints:
+        source.fail(complaints)
+
+
+def _refuse_empty_tokens(source: Source, config: Config) -> None:
     if "" in config.server.tokens:
         source.fail([(("server", "tokens"), "a token is empty; every caller would know it")])
     urls = [subscriber.url for subscriber in config.subscribers]

@@ -34,9 +34,24 @@ desk = "{desk}"
 """
 _TAIL = """
 # Times that the team promises, by urgency
+# A duration counts working time where hours are named: with 9 hours a day, "18h" are two days
 # [sla.default]
 # first_response = { urgent = "30m", high = "2h", normal = "8h", low = "2d" }
 # resolution = { urgent = "4h", high = "1d", normal = "3d", low = "5d" }
+# hours = "default"
+
+# Business hours, by name. Holidays: a country (FR), a region (DE-BY), a date (2026-12-24), or a list of these
+# [hours.default]
+# timezone = "Europe/Paris"
+# days = { mon-fri = "09:00-18:00" }
+# holidays = "FR"
+
+# What happens to a handoff that nobody has taken (or: answered, solved) after a share of the promised time
+# [[raise]]
+# unless = "taken"
+# at = "75%"
+# urgency = "+1"
+# notice = "Nobody has taken this yet; the first answer is due soon."
 
 # [server]
 # Bearer tokens of the HTTP API; none: only clients on this machine are served

@@ -32,6 +32,7 @@ from handrail.model import (
     Update,
     Urgency,
 )
+from handrail.raising import Raising
 from handrail.roads import Roads
 from handrail.store import Store, desks, handoffs, updates
 from handrail.sync import Inbox
@@ -58,6 +59,7 @@ class Handrail:
         self.subscriptions = self.inbox.subscriptions
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
+        self.raising = Raising(self.context, self.inbox)
 
     @classmethod
     def open(cls, config: str | Path | None = None) -> Handrail:
@@ -226,6 +228,7 @@ class Handrail:
         Subscribers are not asked: what is known of them is told.
         """
         found = [Finding("store", True, "opened"), *self.subscriptions.findings()]
+        found += [Finding(f"hours.{name}", True, str(hours)) for name, hours in self.config.hours.items()]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
@@ -257,6 +260,8 @@ class Handrail:
             self._jobs.ring(id)
         elif step == "notify":
             self.subscriptions.step(id, n)
+        elif step == "watch":
+            self.raising.step(id, n)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 
@@ -272,6 +277,7 @@ class Handrail:
         try:
             again.resume(self.context)
             self.subscriptions.resume()
+            self.raising.resume()
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)

@@ -142,6 +142,12 @@ def holders(connection: sa.Connection) -> Sequence[str]:
     return connection.execute(query).scalars().all()
 
 
+def watched(connection: sa.Connection, before: datetime) -> Sequence[str]:
+    """Ids of handoffs that were to be looked at by a time, whether people are there."""
+    query = sa.select(handoffs.c.id).where(handoffs.c.watch_at <= before)
+    return connection.execute(query.order_by(handoffs.c.id)).scalars().all()
+
+
 def at_work(connection: sa.Connection) -> bool:
     """True while this process makes an attempt, of which nobody knows yet when the next one is due."""
     return owner() in holders(connection)

@@ -137,6 +137,7 @@ class World:
         """What a worker does at its start: take up what a dead process left."""
         resume(self.rail.context)
         self.rail.subscriptions.resume()
+        self.rail.raising.resume()
 
     def deliver(self, conversation: Conversation | None = None, **wishes: Any) -> Handoff:
         """Hand off and run until it is delivered, or an hour has passed on the clock."""
