@@ -189,7 +189,7 @@ _BARE = frozenset({"person", "someone", "filler", "but"})
 
 
 class _Scattered:
-    """The same for scripts without spaces: a wish and a person in one part, and nothing that takes it back."""
+    """The same for scripts without spaces: a wish and a person in one part, and no negation."""
 
     def __init__(self, table: Table) -> None:
         self._of = {kind: tuple(map(plain, v)) for kind, v in table.items() if isinstance(v, list)}

@@ -82,7 +82,7 @@ class _Node:
     constant: Any = None
 
 
-def compiled(text: str, plugins: Mapping[str, str] = {}) -> Rule:  # noqa: B006 - only read
+def compiled(text: str, plugins: Mapping[str, str] = {}) -> Rule:
     """The rule of a condition; ``plugins`` are the signals of detectors. Raises ``RuleError``."""
     known = {**SIGNALS, **plugins}
     statement = _parsed(text, known)
@@ -322,7 +322,7 @@ class _Compiler:
             node = self.node(each)
             if node.kind in (FLAG, LIST) or isinstance(each, ast.NullExpression):
                 raise RuleError(
-                    f"{_named(each)} is {node.kind or 'nothing'}, which is neither more nor less; use == or in"
+                    f"{_named(each)} is {node.kind or 'nothing'}, which cannot be ordered; use == or in"
                 )
         return self._ComparisonExpression(tree)
 
