@@ -87,6 +87,10 @@ def _parsed(text: str, known: Mapping[str, str]) -> Any:
         raise RuleError(NO_PATTERNS) from None
     except errors.EngineError as error:
         _find_the_mistake(text, known)
+        if "$" in text:
+            raise RuleError(
+                "names with $ are not known; a condition looks at the conversation only"
+            ) from None
         raise RuleError(
             f"{error.message}; compare like with like: numbers with numbers, texts with texts"
         ) from None

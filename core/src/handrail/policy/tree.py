@@ -253,7 +253,9 @@ def _named(tree: Any) -> str:
     path = _path(tree)
     if path:
         return ".".join(path)
-    return repr(tree.value) if isinstance(getattr(tree, "value", None), str) else "a part of it"
+    if isinstance(tree, ast.StringExpression | ast.BooleanExpression | ast.FloatExpression):
+        return repr(tree.value) if isinstance(tree.value, str) else str(tree.value).lower()
+    return "a part of it"
 
 
 def _cure(kind: str) -> str:
