@@ -265,20 +265,6 @@ def test_a_wrong_value_is_named_with_its_line_and_its_cure(write: Any, text: str
     assert said in complaint(write(text))
 
 
-@pytest.mark.parametrize(
-    ("section", "name"),
-    [
-        ('[[triggers]]\nname = "x"', "triggers"),
-        ("[[routes]]", "routes"),
-        ("[flows.refund]", "flows"),
-    ],
-)
-def test_what_this_version_would_ignore_is_refused(write: Any, section: str, name: str) -> None:
-    said = complaint(write(ONE + section))
-    assert f"{name}: this version does not " in said
-    assert "remove the section" in said
-
-
 HOOK = """
 [[subscribers]]
 url = "https://app.example.com/{0}"
@@ -510,6 +496,11 @@ def test_the_schema_describes_the_file_with_each_connector() -> None:
         "raise",
         "server",
         "subscribers",
+        "policy",
+        "triggers",
+        "routes",
+        "flows",
+        "signals",
     }
     kinds = schema["properties"]["desks"]["additionalProperties"]["oneOf"]
     assert [kind["properties"]["connector"]["const"] for kind in kinds] == ["acme", "post"]

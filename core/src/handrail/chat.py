@@ -134,7 +134,9 @@ class _Log(Heard):
     def call(self, identity: Any, name: Any, arguments: Any, at: Any) -> None:
         index = len(self.attempts)
         action = one_line(str(name or "tool"), 200)
-        self.attempts.append({"action": action, "arguments": as_arguments(arguments), "at": at})
+        after = len(self.messages)
+        attempt = {"action": action, "arguments": as_arguments(arguments), "at": at, "after": after}
+        self.attempts.append(attempt)
         for key in (f"id {identity}" if identity else None, f"name {action}", "any"):
             if key:
                 self._waiting[key].append(index)
@@ -146,7 +148,8 @@ class _Log(Heard):
         )
         if index is None:
             index = len(self.attempts)
-            self.attempts.append({"action": one_line(str(name or "tool"), 200), "at": at})
+            action = one_line(str(name or "tool"), 200)
+            self.attempts.append({"action": action, "at": at, "after": len(self.messages)})
         self._answered.add(index)
         self.attempts[index] |= outcome | {"detail": _short(text) or None}
 

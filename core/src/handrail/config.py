@@ -25,17 +25,11 @@ from handrail.errors import ConfigError
 from handrail.model import Urgency
 from handrail.policy import timing
 from handrail.policy.chain import Raise, share
+from handrail.policy.due import promised
 from handrail.policy.hours import Calendar, Hours
+from handrail.policy.load import FILE, SECTIONS, PolicyText, Sections
 
-__all__ = ["NOT_YET", "Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
-
-NOT_YET = {
-    "triggers": "does not run triggers yet",
-    "routes": "does not run routes yet",
-    "flows": "does not run flows yet",
-    "policy": "does not read policy files yet",
-}
-"""Sections of the contract that this version would ignore, and what it does not do."""
+__all__ = ["Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
 
 _DESK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STORES = ("sqlite", "postgresql")
@@ -93,6 +87,8 @@ class Config(_Section):
     subscribers: tuple[Subscriber, ...] = Field(
         default=(), description="Who gets updates as signed webhooks (Standard Webhooks)"
     )
+    policy: Any = Field(default=None, exclude=True, repr=False, description=FILE)
+    """In a file a path; in a loaded configuration a ``handrail.policy.policy.Policy``, or None."""
 
     def calendar(self, sla: Sla) -> Calendar | None:
         """The business hours that a promise counts in; None: all hours."""
@@ -105,8 +101,10 @@ class Config(_Section):
 
         schema = cls.model_json_schema(mode="validation")
         schema["$defs"].pop("Connector")
-        for name in ("path", *NOT_YET):
-            schema["properties"].pop(name, None)
+        sections = Sections.model_json_schema(mode="validation")
+        schema["properties"] |= sections["properties"] | {"policy": {"type": "string", "description": FILE}}
+        schema["$defs"] |= sections["$defs"]
+        schema["properties"].pop("path")
         schema["properties"]["desks"], defs = desks_schema(connectors())
         schema["$defs"] |= defs
         mark_secrets(schema)
@@ -130,6 +128,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     data = source.parse()
     _refuse_unknown(source, data)
     data = expand(source, data, environ)
+    policy = PolicyText.taken(source, data, environ)
     source.hide(data.get("server"), Server)
     subscribers = data.get("subscribers")
     for table in subscribers if isinstance(subscribers, list) else [subscribers]:
@@ -143,7 +142,14 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     _check_promises(source, config)
     _check_raises(source, config)
     chosen = _choose_desk(source, config)
-    return config.model_copy(update={"desk": chosen, "store": _store(source, config)})
+    changes = {"desk": chosen, "store": _store(source, config), "policy": _policy(policy, config, chosen)}
+    return config.model_copy(update=changes)
+
+
+def _policy(text: PolicyText, config: Config, desk: str) -> Any:
+    sla = config.sla.get("default", Sla())
+    made = [name for name in ("first_response", "resolution") if getattr(sla, name)]
+    return text.made(config.desks, desk, made, due_by=promised(sla, config.calendar(sla)))
 
 
 def find(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -165,13 +171,10 @@ def _read(place: Path) -> str:
 
 
 def _refuse_unknown(source: Source, data: Mapping[str, Any]) -> None:
-    known = [name for name in names(Config) if name != "path"]
-    later = [
-        ((name,), f"this version {NOT_YET[name]}; remove the section") for name in NOT_YET if name in data
-    ]
-    unknown = [((name,), unknown_key(name, known)) for name in data if name not in {*known, *NOT_YET}]
-    if later or unknown:
-        source.fail([*unknown, *later])
+    known = [*(name for name in names(Config) if name != "path"), *SECTIONS]
+    unknown = [((name,), unknown_key(name, known)) for name in data if name not in known]
+    if unknown:
+        source.fail(unknown)
 
 
 def _desks(source: Source, tables: Any) -> dict[str, Connector]:

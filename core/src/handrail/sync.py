@@ -98,9 +98,7 @@ class Inbox:
     def happened(self, connection: sa.Connection, row: Any, kind: UpdateKind, id: str, text: str) -> bool:
         """Store what no desk said but what follows from the time; False where it is stored already."""
         now, ticket = self.context.clock(), row.ticket_id or ""
-        return self._store(
-            connection, row.desk, row.id, Update(id=id, kind=kind, ticket_id=ticket, at=now, text=text)
-        )
+        return self._store(connection, row, Update(id=id, kind=kind, ticket_id=ticket, at=now, text=text))
 
     def take(
         self, connection: sa.Connection, desk: str, item: Update | Ticket, *, patient: bool = False

@@ -11,7 +11,7 @@ import typer
 from handrail.cli.common import ConfigOption, JsonOption, emit, opened, table
 
 if TYPE_CHECKING:
-    from handrail.connector import Connector
+    from handrail.connector import Connector, Finding
 
 UnusedConfig = Annotated[Path | None, typer.Option("--config", hidden=True)]
 
@@ -67,15 +67,25 @@ def check(
 ) -> None:
     """Ask each desk whether its settings are right.
 
-    Credentials, groups, priorities, statuses and fields: each finding says what to do where it is not ok.
+    Credentials, groups, priorities, statuses, fields, and the policy: each finding says what to do where it
+    is not ok. Warnings do not change the exit status.
     """
     found = _findings(config, offline, as_json)
     if as_json:
         emit({"findings": found})
     else:
-        rows = (["ok" if f["ok"] else "WRONG", f["subject"], f["message"]] for f in found)
+        rows = ([_verdict(f), f["subject"], f["message"]] for f in found)
         table(("", "SUBJECT", "FINDING"), rows)
     raise typer.Exit(0 if all(finding["ok"] for finding in found) else 1)
+
+
+def _shown(finding: Finding) -> dict[str, Any]:
+    shown = {"subject": finding.subject, "ok": finding.ok, "message": finding.message}
+    return shown | ({"warning": True} if finding.warning else {})
+
+
+def _verdict(finding: dict[str, Any]) -> str:
+    return "WRONG" if not finding["ok"] else "WARNING" if finding.get("warning") else "ok"
 
 
 def _findings(config: Path | None, offline: bool, as_json: bool) -> list[dict[str, Any]]:
@@ -84,9 +94,7 @@ def _findings(config: Path | None, offline: bool, as_json: bool) -> list[dict[st
 
     try:
         with opened(config) as rail:
-            return [
-                {"subject": f.subject, "ok": f.ok, "message": f.message} for f in rail.check(offline=offline)
-            ]
+            return [_shown(finding) for finding in rail.check(offline=offline)]
     except ConfigError as error:
         if not as_json:
             raise
