@@ -262,7 +262,8 @@ def test_the_timing_of_a_promise_is_asked_of_whoever_counts_hours() -> None:
 
     def until(urgency: str) -> tuple[str, object]:
         trigger = rule("true", timing={"sla": "first_response", "lead": "20m"}, urgency=urgency).triggers
-        decision = Policy(trigger, due_by=promised(Sla(**promises), None)).decide(said("a"), NOW, default_desk="d")
+        policy = Policy(trigger, due_by=promised(Sla(**promises), None))
+        decision = policy.decide(said("a"), NOW, default_desk="d")
         return decision.kind, decision.until
 
     assert until("high") == ("wait", NOW + timedelta(minutes=100))

@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from handrail import waits
 from handrail.context import Context
 from handrail.errors import Conflict, HandrailError, InputError
 from handrail.ids import ulid
-from handrail.model import Conversation, Due, File, Handoff, Message, Reason, State, Urgency
+from handrail.model import Conversation, File, Handoff, Message, Reason, State, Urgency
 from handrail.plugins import plugins
-from handrail.policy import timing
 from handrail.redact import mask, redact
 from handrail.store import handoffs, operations
 from handrail.text import clean
@@ -43,6 +43,8 @@ class Wish:
     tags: tuple[str, ...] = ()
     until: datetime | None = None
     """When people take over, where the AI may still try; None: now."""
+    decision: str | None = None
+    """What the policy said, as JSON, for the record."""
 
 
 def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
@@ -53,7 +55,7 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     messages that came since are added to it.
     """
     _check(context, wish)
-    draft = _draft(context, redacted(conversation), wish)
+    draft = waits.due(context, _draft(context, redacted(conversation), wish), context.clock())
     digest = _digest(conversation, wish)
     for _ in (1, 2):
         try:
@@ -108,19 +110,13 @@ def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
         tags=wish.tags,
         next_steps=tuple(map(mask, wish.next_steps)),
         files=wish.files,
-        due=_due(context, urgency, now),
         created_at=now,
     )
 
 
-def _due(context: Context, urgency: Urgency, now: datetime) -> Due:
-    sla = context.config.sla.get("default")
-    return timing.due(sla, urgency, now, context.config.calendar(sla) if sla else None)
-
-
 def _digest(conversation: Conversation, wish: Wish) -> str:
     """What makes two requests under one key the same: all that the caller gave, as it was given."""
-    wished = asdict(replace(wish, key=None, files=(), until=None))
+    wished = asdict(replace(wish, key=None, files=(), until=None, decision=None))
     files = [file.model_dump(mode="json") for file in wish.files]
     content = [conversation.model_dump(mode="json"), wished, files]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -135,15 +131,22 @@ def _accept(context: Context, connection: sa.Connection, draft: Handoff, wish: W
     if wish.key is None and newest is not None:
         newest = handoffs.get(connection, newest.id, lock=True)
         if not State(newest.state).ended:
-            return _continued(context, connection, newest, draft)
+            return _continued(context, connection, newest, draft, wish)
     number = newest.number + 1 if newest is not None else 1
     key = wish.key or f"{draft.conversation.id}:{number}"
     handoff = draft.model_copy(update={"number": number, "key": key})
-    handoffs.insert(connection, handoff, digest, due_at=handoff.created_at)
-    now = handoff.created_at
+    now, until = handoff.created_at, wish.until
+    waits_until = until if until is not None and until > now else None
+    state = State.WAITING if waits_until else State.ACCEPTED
+    more = {"state": state, "due_at": waits_until or now, "decision": wish.decision}
+    handoffs.insert(connection, handoff, digest, **more)
     operations.add(connection, ulid(now), handoff.id, "create", {}, now, first=True)
-    handoffs.note(connection, handoff.id, handoff.created_at, f"accepted for {handoff.desk}")
-    context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, 0)
+    if waits_until:
+        waits.begun(context, connection, handoff, waits_until)
+    else:
+        handoffs.note(connection, handoff.id, now, f"accepted for {handoff.desk}")
+    delay = (waits_until - now).total_seconds() if waits_until else 0
+    context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, delay)
     return handoff
 
 
@@ -153,8 +156,12 @@ def _the_same(there: Any, digest: str, key: str) -> Handoff:
     return Handoff.model_validate_json(there.body)
 
 
-def _continued(context: Context, connection: sa.Connection, there: Any, draft: Handoff) -> Handoff:
+def _continued(
+    context: Context, connection: sa.Connection, there: Any, draft: Handoff, wish: Wish
+) -> Handoff:
     """The running handoff of a conversation; what was said since it was accepted goes to the ticket."""
+    if there.state == State.WAITING:
+        return waits.sooner(context, connection, there, draft, wish.until)
     running = Handoff.model_validate_json(there.body)
     known, given = running.conversation.spoken, draft.conversation.spoken
     if [_words(each) for each in given[: len(known)]] != [_words(each) for each in known]:
@@ -203,6 +210,9 @@ def queue(
     row = handoffs.get(connection, handoff_id, lock=True)
     if row.state == State.CANCELLED:
         raise Conflict(f"handoff {handoff_id} was cancelled")
+    if row.state == State.WAITING and kind == "say":
+        waits.said(connection, row, tuple(map(Message.model_validate, payload["messages"])))
+        return
     operations.add(connection, ulid(now), handoff_id, kind, payload, now)
     if row.state != State.UNDELIVERED:
         wake(context, connection, row, now)
@@ -225,6 +235,9 @@ def cancel(context: Context, handoff_id: str) -> None:
             return
         if row.ticket_id or State(row.state).ended:
             raise Conflict(f"handoff {handoff_id} is {row.state}; close it instead")
+        if row.state == State.WAITING:
+            waits.ended(context, connection, row, "cancelled")
+            return
         if handoffs.held(row, now) or operations.in_doubt(connection, handoff_id):
             raise Conflict(
                 f"handoff {handoff_id} may have reached {row.desk} already; wait until that is known"
@@ -240,6 +253,9 @@ def close(context: Context, handoff_id: str) -> None:
     with context.store.begin() as connection:
         row = handoffs.get(connection, handoff_id, lock=True)
         if State(row.state).ended:
+            return
+        if row.state == State.WAITING:
+            waits.ended(context, connection, row, "closed before anything was handed over")
             return
         queue(context, connection, handoff_id, "change", {"status": "solved"})
         handoffs.note(connection, handoff_id, context.clock(), "closing was asked for")

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from handrail import raising
+from handrail import raising, waits
 from handrail.context import Context
 from handrail.engine import LEASE_SECONDS
 from handrail.model import Handoff, State, Ticket
@@ -56,7 +56,8 @@ class Claims:
                 if n >= 0:  # this job is there for the case that the attempt dies, which may yet happen
                     self._come_back(connection, row, (row.lease_until - now).total_seconds() + 1)
                 return None
-            raising.begin(self.context, connection, row)
+            if row.state != State.WAITING:
+                raising.begin(self.context, connection, row)
             rest = self.context.rest(row.desk)
             if rest > 0:
                 self._come_back(connection, row, rest, due_at=now + timedelta(seconds=rest))
@@ -79,7 +80,6 @@ class Claims:
                 number = int((now + timedelta(seconds=rest)).timestamp()) + 1
                 self.context.schedule(connection, f"ring:{desk}", desk, number, rest)
                 return None
-            raising.begin(self.context, connection, row)
             return self.take(connection, row, now)
 
     def put_off(self, id: str, n: int) -> None:
@@ -96,6 +96,9 @@ class Claims:
 
     def take(self, connection: sa.Connection, row: Any, now: datetime) -> Work | None:
         """Take the lease and the next operation; None and a free row where there is nothing to do."""
+        if row.state == State.WAITING:
+            row = waits.fired(self.context, connection, row, now)
+        raising.begin(self.context, connection, row)
         operation = _next_operation(connection, row.id)
         if operation is None:
             self.free(connection, row)

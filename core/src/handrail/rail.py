@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from handrail import accept as accepting
-from handrail import again, delivery, views
+from handrail import again, delivery, views, waits
 from handrail.config import Config, load
 from handrail.connector import Can, Finding
 from handrail.context import Clock, Context, utc_now
@@ -127,6 +127,10 @@ class Handrail:
             return Decision(kind="keep", conversation_id=conversation.id, at=now, because=because)
         decision: Decision = policy.decide(conversation, now, default_desk=self.config.desk)
         return decision
+
+    def resolved(self, conversation_id: str) -> bool:
+        """The AI has solved a conversation: its wait ends. False where none was running."""
+        return waits.resolved(self.context, conversation_id)
 
     def wait(self, handoff_id: str, timeout: float = 30) -> Ticket | None:
         """The ticket, as soon as there is one; None after ``timeout`` seconds, or where none will come.

@@ -32,4 +32,5 @@ def wish_from(decision: Decision | None, conversation_id: str) -> dict[str, Any]
         "tags": decision.tags,
         "next_steps": decision.next_steps,
         "until": decision.until,
+        "decision": decision.model_dump_json(exclude_defaults=True),
     }
