@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from handrail.policy.phrases import Heard
+
 _SIGNS = "$€£¥₹₽₺₩₴"
 _CODES = (
     "usd|eur|gbp|jpy|inr|chf|cad|aud|pln|sek|nok|dkk|czk|brl|mxn|uah|rub|cny|krw|dollars?|bucks|euros?|pounds?|quid|"
@@ -16,16 +18,24 @@ _AMOUNT = re.compile(
     rf"|(?<![\d.,{_SIGNS}])({_NUMBER})[ \u00a0]?(?:[{_SIGNS}円元원]|(?:{_CODES})(?![^\W_]))",
     re.IGNORECASE,
 )
-_HINT = re.compile(rf"[{_SIGNS}円元원]|{_CODES}", re.IGNORECASE)
-_DIGIT = re.compile(r"\d")
+_CURRENCIES = frozenset(f"{_CODES.replace('s?', '')}|dollars|euros|pounds|pesos".split("|"))
+_DIGITS = frozenset("0123456789")
+_SYMBOLS = frozenset(f"{_SIGNS}円元원")
 
 
-def amount_in(text: str) -> float | None:
-    """The largest amount of money that ``text`` names, in whatever currency; None where it names none."""
-    if not _DIGIT.search(text) or not _HINT.search(text):
+def amount_in(heard: Heard) -> float | None:
+    """The largest amount of money that a message names, in whatever currency; None where it names none."""
+    if _DIGITS.isdisjoint(heard.plain):
         return None
+    if _SYMBOLS.isdisjoint(heard.plain) and not any(map(_names_money, heard.unique)):
+        return None
+    text = heard.plain
     found = [_value(match[1] or match[2]) for match in _AMOUNT.finditer(text)]
     return max(found, default=None)
+
+
+def _names_money(word: str) -> bool:
+    return word.lstrip("0123456789") in _CURRENCIES
 
 
 def _value(number: str) -> float:

@@ -37,7 +37,7 @@ def _dotted(keys: Keys) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Turn:
     """What a message of a conversation changed.
 
@@ -189,13 +189,18 @@ class Policy:
         """
         hearing = _Hearing(self, conversation)
         state = [False] * len(self.rules)
+        firing: tuple[str, ...] = ()
         for index, message in enumerate(conversation.messages):
             changed = hearing.hear(index, message)
             if self._asks_plugins and message.role is Role.CUSTOMER:
                 changed |= hearing.ask_plugins(_so_far(conversation, index))[0]
-            fresh = hearing.update(state, None if index == 0 else changed)
-            firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
-            yield Turn(index, message, tuple(hearing.fired(n) for n in fresh), firing)
+            fired: tuple[Fired, ...] = ()
+            before = list(state)
+            hearing.update(state, self._uses & changed, index == 0)
+            if state != before:
+                fired = tuple(hearing.fired(n) for n, now in enumerate(state) if now and not before[n])
+                firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
+            yield Turn(index, message, fired, firing)
 
 
 def unknown_category(name: str, known: set[str]) -> str:
@@ -225,15 +230,12 @@ class _Hearing:
         values, errors = detect(conversation)
         return self.facts.detected(values), tuple(errors)
 
-    def update(self, state: list[bool], changed: set[str] | None) -> list[int]:
-        """Ask the rules again that depend on ``changed`` (None: all); those that fire now and did not."""
-        fresh, values = [], self.facts.values
-        for n, rule in enumerate(self._policy.rules):
-            if changed is None or not rule.uses.isdisjoint(changed):
-                before, state[n] = state[n], bool(rule.holds(values))
-                if state[n] and not before:
-                    fresh.append(n)
-        return fresh
+    def update(self, state: list[bool], changed: frozenset[str], every: bool) -> None:
+        """Ask the rules again that depend on what ``changed``, or ``every`` one."""
+        if changed or every:
+            for n, rule in enumerate(self._policy.rules):
+                if every or not rule.uses.isdisjoint(changed):
+                    state[n] = bool(rule.holds(self.facts.values))
 
     def fired(self, n: int) -> Fired:
         return Fired(name=self._policy.triggers[n].name, because=_because(self._policy.rules[n], self.facts))
