@@ -30,6 +30,10 @@ WORDS = 200
 _LOOKED_FOR = frozenset({"amount", "sensitive", "repeated_question", "asked_for_human"})
 
 
+Ground = tuple[str, Any, tuple[str, int] | None]
+"""A signal, its value, and the message that showed it with its number."""
+
+
 class Detectors:
     """The built-in detectors with their word lists, shared by all conversations."""
 
@@ -161,18 +165,9 @@ class Facts:
         self._earlier.append(said)
         return self._saw("repeated_question", True, text) if again else set()
 
-    def because(self, path: str) -> str:
-        """Why a signal is what it is, in a few words."""
-        value = self._at(path)
-        if path in self.said and value:
-            text, turn = self.said[path]
-            what = f"{path} ({', '.join(value)})" if path == "sensitive" else path
-            return f'{what}: the customer wrote "{_excerpt(text)}" (turn {turn})'
-        if value is None:
-            return f"{path} is not known"
-        if isinstance(value, bool):
-            return f"{path} is {'true' if value else 'false'}"
-        return f"{path} is {_shown(value)}"
+    def ground(self, path: str) -> Ground:
+        """What a signal is now, and which message showed it: enough to say it later."""
+        return path, self._at(path), self.said.get(path)
 
     def _at(self, path: str) -> Any:
         if path in self.values:
@@ -181,6 +176,19 @@ class Facts:
         for name in path.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
+
+
+def because(ground: Ground) -> str:
+    """Why a signal is what it is, in a few words."""
+    path, value, shown = ground
+    if shown and value:
+        what = f"{path} ({', '.join(value)})" if path == "sensitive" else path
+        return f'{what}: the customer wrote "{_excerpt(shown[0])}" (turn {shown[1]})'
+    if value is None:
+        return f"{path} is not known"
+    if isinstance(value, bool):
+        return f"{path} is {'true' if value else 'false'}"
+    return f"{path} is {_shown(value)}"
 
 
 def _is_like(one: frozenset[str], other: frozenset[str]) -> bool:
