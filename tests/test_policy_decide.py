@@ -14,6 +14,7 @@ from tests.policies import DATA, NOW, fires, policy, rule, said
 from handrail import Attempt, Conversation, Reason, Urgency
 from handrail.policy.amount import amount_in
 from handrail.policy.facts import Detectors, Facts
+from handrail.policy.phrases import Heard
 from handrail.policy.policy import Policy
 from handrail.transcripts import conversation_from, read_conversations
 
@@ -110,7 +111,7 @@ def test_one_missing_value_does_not_spoil_the_other_half() -> None:
     ],
 )
 def test_an_amount_of_money_is_read(text: str, amount: float | None) -> None:
-    assert amount_in(text) == amount
+    assert amount_in(Heard(text)) == amount
 
 
 def test_the_largest_amount_that_was_named_counts_unless_the_host_gives_one() -> None:

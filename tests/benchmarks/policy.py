@@ -75,9 +75,8 @@ def replay(path: Path) -> None:
     floor = seconds(lambda: list(read_conversations(path)))
     walking = seconds(lambda: [list(policy.walk(talk)) for talk in talks])
     deciding = seconds(lambda: [policy.decide(talk, now, default_desk="d") for talk in talks])
-    print(f"{len(talks)} conversations, {len(policy.triggers)} triggers: reading 1.00, walking", end=" ")
-    print(f"{walking / floor:.2f}, reading and walking {1 + walking / floor:.2f}", end=", ")
-    print(f"deciding {deciding / floor:.2f}")
+    print(f"{len(talks)} conversations, {len(policy.triggers)} triggers: reading 1.00", end=", ")
+    print(f"reading and walking {1 + walking / floor:.2f}, deciding {deciding / floor:.2f}")
 
 
 def hostile() -> None:
