@@ -85,6 +85,7 @@ class Inbox:
                 status=ticket.status,
                 raw_status=ticket.raw_status,
                 text=ticket.url,
+                group=ticket.group,
             )
             self._store(connection, handoff.desk, handoff.id, created)
         self._move(connection, handoff.desk, handoff.id, ticket.id, ticket.status, at, first=new)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass
 class Times:
-    """How long things took, in seconds, in steps of two in a hundred: no larger for a million than for ten."""
+    """How long things took, in seconds, in steps of two percent: no larger for a million than for ten."""
 
     steps: Counter[int] = field(default_factory=Counter)
 
