@@ -134,7 +134,8 @@ class _Log(Heard):
     def call(self, identity: Any, name: Any, arguments: Any, at: Any) -> None:
         index = len(self.attempts)
         action = one_line(str(name or "tool"), 200)
-        self.attempts.append({"action": action, "arguments": as_arguments(arguments), "at": at})
+        made = {"action": action, "arguments": as_arguments(arguments), "at": at}
+        self.attempts.append(made | {"after": len(self.messages)})
         for key in (f"id {identity}" if identity else None, f"name {action}", "any"):
             if key:
                 self._waiting[key].append(index)
@@ -146,7 +147,8 @@ class _Log(Heard):
         )
         if index is None:
             index = len(self.attempts)
-            self.attempts.append({"action": one_line(str(name or "tool"), 200), "at": at})
+            action = one_line(str(name or "tool"), 200)
+            self.attempts.append({"action": action, "at": at, "after": len(self.messages)})
         self._answered.add(index)
         self.attempts[index] |= outcome | {"detail": _short(text) or None}
 

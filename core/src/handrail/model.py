@@ -161,13 +161,17 @@ class Message(Model):
 
 
 class Attempt(Model):
-    """One thing the AI tried: an action, its arguments and what came of it."""
+    """One thing the AI tried: an action, its arguments and what came of it.
+
+    ``after`` is how many of the conversation's messages had been said before, None where nothing says.
+    """
 
     action: Text
     arguments: dict[Text, Json] = {}
     outcome: Literal["done", "failed", "unknown"] = "unknown"
     detail: Text | None = None
     at: Time | None = None
+    after: Annotated[int, Field(ge=0)] | None = None
 
 
 class File(Model):
