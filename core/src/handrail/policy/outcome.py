@@ -1,13 +1,13 @@
 """Whether a person took a stored conversation over, as far as the conversation itself says so.
 
-Recognised are, in this order: the call of a tool that hands over to a person (such as
-``transfer_to_human_agents``), unless it failed; a message by a person; and a field or a tag ``transferred``,
-``escalated`` or ``handed_off``. With names of one's own only a tool, field or tag of such a name counts.
+Recognised are the call of a tool that hands over to a person (such as ``transfer_to_human_agents``), unless
+it failed; a message by a person; and a field or a tag ``transferred``, ``escalated`` or ``handed_off``. With
+names of one's own only a tool, field or tag of such a name counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,9 @@ from handrail.model import Attempt, Conversation, Role
 from handrail.transcripts import is_transfer
 
 MARKS = ("transferred", "escalated", "handed_off")
-"""Fields and tags by which the application says that a person took over."""
+"""Fields and tags by which an application says that a person took over."""
 
-_NO = (None, False, 0, "", "false", "no", "0")
+_NO = ("", "0", "false", "no", "none", "null")
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,61 @@ class Outcome:
 
 
 class Known:
-    """Tells what became of a conversation, and takes away what a policy could not have known."""
+    """Tells what became of a conversation, and takes away what a policy could not have known then."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self.names = frozenset(name.casefold() for name in names)
-        self._marks = self.names or frozenset(MARKS)
+        """``names``: tools, fields and tags that show that a person took over, instead of the usual ones."""
+        self._own = frozenset(name.casefold() for name in names)
+        self._marks = self._own or frozenset(MARKS)
 
     def look(self, conversation: Conversation) -> tuple[Conversation, Outcome]:
-        """The conversation without its outcome, and the outcome.
+        """The conversation as it was before its outcome, and the outcome.
 
-        Left out are hand-over calls, what marks the outcome, the tool's own words, and all that came after a
-        person took over.
+        Left out are the calls that hand over, the fields and tags that mark the outcome, and all that was
+        said and tried after a person took over.
         """
-        places = [
-            place for place in (self._called(conversation), self._taken(conversation)) if place is not None
-        ]
+        calls = [attempt for attempt in conversation.attempts if self._hands_over(attempt)]
+        places = [call.after for call in calls if call.outcome != "failed" and call.after is not None]
+        if not self._own:
+            places += self._first_human(conversation)
+        taken = bool(places) or self._is_marked(conversation) or any(c.outcome != "failed" for c in calls)
         before = min(places, default=None)
-        marked = self._marked(conversation)
-        if before is None and not marked and not any(map(self._hands_over, conversation.attempts)):
-            return conversation, Outcome(False)
-        return self._without(conversation, before), Outcome(before is not None or marked, before)
+        told = any(map(self._is_mark, (*conversation.fields, *conversation.tags)))
+        seen = self._before(conversation, before) if calls or places or told else conversation
+        return seen, Outcome(taken, before)
 
     def _hands_over(self, attempt: Attempt) -> bool:
-        if self.names:
-            return attempt.action.casefold() in self.names
-        return is_transfer(attempt)
+        return attempt.action.casefold() in self._own if self._own else is_transfer(attempt)
+
+    def _first_human(self, conversation: Conversation) -> list[int]:
+        human = (n for n, message in enumerate(conversation.messages) if message.role is Role.HUMAN)
+        return [*human][:1]
+
+    def _is_mark(self, name: str) -> bool:
+        return name.casefold() in self._marks
+
+    def _is_marked(self, conversation: Conversation) -> bool:
+        fields = conversation.fields
+        said = any(_is_yes(value) for name, value in fields.items() if self._is_mark(name))
+        return said or any(map(self._is_mark, conversation.tags))
+
+    def _before(self, conversation: Conversation, messages: int | None) -> Conversation:
+        tried = (
+            attempt
+            for attempt in conversation.attempts
+            if not self._hands_over(attempt)
+            and (messages is None or attempt.after is None or attempt.after <= messages)
+        )
+        fields = {name: value for name, value in conversation.fields.items() if not self._is_mark(name)}
+        return conversation.model_copy(
+            update={
+                "messages": conversation.messages[:messages],
+                "attempts": tuple(tried),
+                "fields": fields,
+                "tags": tuple(tag for tag in conversation.tags if not self._is_mark(tag)),
+            }
+        )
+
+
+def _is_yes(value: Any) -> bool:
+    return bool(value) and str(value).strip().casefold() not in _NO

@@ -1,4 +1,4 @@
-"""The report and the replay as lines and tables, the same for a terminal and for a page."""
+"""The report as lines and tables, the same for a terminal and for a page."""
 
 from __future__ import annotations
 
