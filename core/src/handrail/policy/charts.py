@@ -13,7 +13,7 @@ Series = Mapping[str, Sequence[float]]
 MOST_BARS = 30
 """A chart of names shows so many; the table has all."""
 
-_WIDTH, _LABEL, _VALUE, _ROW, _BAR = 720, 200, 60, 26, 16
+_WIDTH, _LABEL, _VALUE, _SCALE, _ROW, _BAR = 720, 200, 60, 48, 26, 16
 _HEIGHT, _FOOT, _MARKS = 160, 22, 12
 _CLASSES = ("first", "second")
 
@@ -42,20 +42,27 @@ def bars(title: str, labels: Sequence[str], series: Series) -> Element:
 def columns(title: str, labels: Sequence[str], series: Series) -> Element:
     """Upright columns for what follows in time; about a dozen of the labels are written below."""
     highest = max(map(max, series.values())) or 1
-    step = _WIDTH / len(labels)
+    step = min(64, (_WIDTH - _SCALE) / len(labels))
     thick = step * 0.8 / len(series)
     axis = element(
-        "line", x1="0", x2=str(_WIDTH), y1=str(_HEIGHT + 14), y2=str(_HEIGHT + 14), **{"class": "axis"}
+        "line",
+        x1=str(_SCALE),
+        x2=str(_WIDTH),
+        y1=str(_HEIGHT + 14),
+        y2=str(_HEIGHT + 14),
+        **{"class": "axis"},
     )
-    parts = [axis, element("text", f"{highest:,.6g}", x="0", y="11")]
+    parts = [axis, element("text", f"{highest:,.6g}", x=str(_SCALE - 6), y="20", **{"text-anchor": "end"})]
     for place, label in enumerate(labels):
         for number, values in enumerate(series.values()):
             height = values[place] * _HEIGHT / highest
-            left = place * step + step * 0.1 + number * thick
+            left = _SCALE + place * step + step * 0.1 + number * thick
             parts.append(_bar(number, left, _HEIGHT + 14 - height, thick, height))
         if place % max(1, -(-len(labels) // _MARKS)) == 0:
             parts.append(
-                element("text", one_line(label, 16), x=f"{place * step:.1f}", y=str(_HEIGHT + 14 + 15))
+                element(
+                    "text", one_line(label, 16), x=f"{_SCALE + place * step:.1f}", y=str(_HEIGHT + 14 + 15)
+                )
             )
     return _svg(title, labels, series, _HEIGHT + 14 + _FOOT, parts)
 
