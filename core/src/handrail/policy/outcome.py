@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handrail.model import Attempt, Conversation, Role
+from handrail.policy.turns import until
 from handrail.transcripts import is_transfer
 
 MARKS = ("transferred", "escalated", "handed_off")
@@ -68,18 +69,11 @@ class Known:
         return said or any(map(self._is_mark, conversation.tags))
 
     def _before(self, conversation: Conversation, messages: int | None) -> Conversation:
-        tried = (
-            attempt
-            for attempt in conversation.attempts
-            if not self._hands_over(attempt)
-            and (messages is None or attempt.after is None or attempt.after <= messages)
-        )
-        fields = {name: value for name, value in conversation.fields.items() if not self._is_mark(name)}
-        return conversation.model_copy(
+        then = conversation if messages is None else until(conversation, messages)
+        return then.model_copy(
             update={
-                "messages": conversation.messages[:messages],
-                "attempts": tuple(tried),
-                "fields": fields,
+                "attempts": tuple(each for each in then.attempts if not self._hands_over(each)),
+                "fields": {k: value for k, value in conversation.fields.items() if not self._is_mark(k)},
                 "tags": tuple(tag for tag in conversation.tags if not self._is_mark(tag)),
             }
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from handrail.model import Conversation, Message, Role
+from handrail.model import Attempt, Conversation, Message, Role
 from handrail.policy.model import Decision
 from handrail.policy.policy import Policy
 
@@ -40,27 +40,49 @@ def turns_of(messages: Iterable[Message]) -> int:
     return sum(message.role is Role.CUSTOMER for message in messages)
 
 
-def first_escalation(policy: Policy, conversation: Conversation) -> Escalation | None:
-    """The first decision of a policy that is not to keep the conversation, None where there is none."""
+def first_escalation(policy: Policy, conversation: Conversation, default_desk: str = "") -> Escalation | None:
+    """The first moment at which a trigger fires, and what is decided then; None where none ever does.
+
+    A moment is a message and what the AI tried before the next one. The decision is made on the conversation
+    as it was then, at the time of that message.
+    """
     if not turns_of(conversation.messages):
         return None
-    for message, decision in policy.walk(conversation):
-        if decision.hand_off:
-            return _escalation(conversation, message, decision)
-    return None
+    turn = next((turn for turn in policy.walk(conversation) if turn.firing), None)
+    if turn is None:
+        return None
+    then = until(conversation, turn.index + 1)
+    now = turn.message.at or datetime.now(UTC)
+    return _escalation(then, policy.decide(then, now, default_desk=default_desk))
 
 
-def _escalation(conversation: Conversation, message: int, decision: Decision) -> Escalation:
-    said = conversation.messages[:message]
+def until(conversation: Conversation, messages: int) -> Conversation:
+    """The conversation when so many messages had been said, with what the AI had tried until the next one."""
+    later = conversation.messages[messages:][:1]
+    tried = (attempt for attempt in conversation.attempts if _was_by(attempt, messages, later))
+    return conversation.model_copy(
+        update={"messages": conversation.messages[:messages], "attempts": tuple(tried)}
+    )
+
+
+def _was_by(attempt: Attempt, messages: int, later: tuple[Message, ...]) -> bool:
+    if attempt.after is not None:
+        return attempt.after <= messages
+    if later and attempt.at and later[0].at:
+        return attempt.at < later[0].at
+    return not later
+
+
+def _escalation(then: Conversation, decision: Decision) -> Escalation:
     return Escalation(
-        turns_of(said),
-        message,
-        said[-1].at,
+        turns_of(then.messages),
+        len(then.messages),
+        then.messages[-1].at,
         decision.kind,
         decision.trigger,
         decision.because,
         decision.reason,
-        decision.desk,
+        decision.desk or None,
         decision.group,
         decision.urgency,
     )
