@@ -43,15 +43,20 @@ class Known:
         Left out are the calls that hand over, the fields and tags that mark the outcome, and all that was
         said and tried after a person took over.
         """
-        calls = [attempt for attempt in conversation.attempts if self._hands_over(attempt)]
-        places = [call.after for call in calls if call.outcome != "failed" and call.after is not None]
-        if not self._own:
-            places += self._first_human(conversation)
-        taken = bool(places) or self._is_marked(conversation) or any(c.outcome != "failed" for c in calls)
-        before = min(places, default=None)
+        attempts = conversation.attempts
+        calls = [n for n, attempt in enumerate(attempts) if self._hands_over(attempt)]
+        first = next((n for n in calls if attempts[n].outcome != "failed"), None)
+        places = [] if self._own else self._first_human(conversation)
+        if first is not None and (after := attempts[first].after) is not None:
+            places.append(after)
         told = any(map(self._is_mark, (*conversation.fields, *conversation.tags)))
-        seen = self._before(conversation, before) if calls or places or told else conversation
-        return seen, Outcome(taken, before)
+        outcome = Outcome(
+            first is not None or bool(places) or self._is_marked(conversation), min(places, default=None)
+        )
+        if not (calls or places or told):
+            return conversation, outcome
+        begun = conversation.model_copy(update={"attempts": attempts[:first]})
+        return self._before(begun, outcome.messages), outcome
 
     def _hands_over(self, attempt: Attempt) -> bool:
         return attempt.action.casefold() in self._own if self._own else is_transfer(attempt)
