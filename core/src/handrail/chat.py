@@ -134,8 +134,9 @@ class _Log(Heard):
     def call(self, identity: Any, name: Any, arguments: Any, at: Any) -> None:
         index = len(self.attempts)
         action = one_line(str(name or "tool"), 200)
-        made = {"action": action, "arguments": as_arguments(arguments), "at": at}
-        self.attempts.append(made | {"after": len(self.messages)})
+        after = len(self.messages)
+        attempt = {"action": action, "arguments": as_arguments(arguments), "at": at, "after": after}
+        self.attempts.append(attempt)
         for key in (f"id {identity}" if identity else None, f"name {action}", "any"):
             if key:
                 self._waiting[key].append(index)

@@ -163,7 +163,7 @@ class Message(Model):
 class Attempt(Model):
     """One thing the AI tried: an action, its arguments and what came of it.
 
-    ``after`` is how many of the conversation's messages had been said before, None where nothing says.
+    ``after`` is how many messages of the conversation had been said by then; None where that is not known.
     """
 
     action: Text
@@ -230,7 +230,7 @@ class Conversation(Model):
     def question(self) -> str:
         """The original question: the first thing the customer said that is more than a greeting."""
         texts = [message.text for message in self.messages if message.role is Role.CUSTOMER]
-        return next((text for text in texts if not _is_greeting(text)), texts[0])
+        return next((text for text in texts if not is_greeting(text)), texts[0])
 
     @property
     def spoken(self) -> tuple[Message, ...]:
@@ -278,7 +278,8 @@ _GREETINGS = frozenset(
 )
 
 
-def _is_greeting(text: str) -> bool:
+def is_greeting(text: str) -> bool:
+    """True for a first message that asks nothing yet."""
     words = [word.strip(".,!?'\"").lower() for word in text.split()[:5]]
     return not words or (len(text) < 40 and all(word in _GREETINGS for word in words))
 

@@ -6,7 +6,7 @@ A plugin is a module named by an entry point of the group ``handrail``. Importin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -38,6 +38,22 @@ class Hooks:
             @hookimpl
             def handrail_connectors():
                 return [Acme]
+        """
+
+    @hookspec
+    def handrail_detect(self, conversation: Conversation) -> Mapping[str, bool | float | str | None] | None:
+        """Say what you find in a conversation, as signals that the conditions of triggers may name.
+
+        The plugin declares its signals and their types (bool, int, float, str) as ``signals``; a name of a
+        built-in signal is refused. A detector that raises never stops a handoff: the decision records it.
+
+        Example::
+
+            signals = {"angry": bool}
+
+            @hookimpl
+            def handrail_detect(conversation):
+                return {"angry": conversation.messages[-1].text.isupper()}
         """
 
     @hookspec

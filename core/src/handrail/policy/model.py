@@ -80,6 +80,7 @@ class Timing(Section):
         return self.wait is None and self.sla is None
 
 
+NOW = Timing.model_validate("now")
 _SLA_FORM = '{ sla = "first_response", lead = "20m" }'
 
 
@@ -102,7 +103,7 @@ class Trigger(Destination):
     name: Name = Field(description="The trigger's name")
     when: str = Field(description="A condition over the conversation", min_length=1)
     reason: Reason = Field(default=Reason.CONFIGURED, description="Why a person must take over")
-    timing: Timing = Field(default=Timing(), description="now, { wait = ... } or { sla = ..., lead = ... }")
+    timing: Timing = Field(default=NOW, description="now, { wait = ... } or { sla = ..., lead = ... }")
     flow: str | None = Field(default=None, description="Steps that come first; a name of [flows]")
 
 
@@ -115,6 +116,59 @@ class Route(Destination):
 
     name: Name | None = Field(default=None, description="The route's name, for its reasons")
     when: str | None = Field(default=None, description="A condition over the conversation", min_length=1)
+
+
+class FlowStep(Section):
+    """One step of a flow: exactly one of collect, set, route, hand_off, also."""
+
+    collect: tuple[str, ...] | None = Field(default=None, description="Fields that the AI asks for")
+    set: dict[str, Any] | None = Field(default=None, description="What the handoff gets, such as an urgency")
+    route: str | dict[str, Any] | None = Field(default=None, description="A route's name, or its contents")
+    hand_off: bool | None = Field(default=None, description="Hand off now")
+    also: str | dict[str, Any] | None = Field(default=None, description="A second desk, webhook or plugin")
+    when: str | None = Field(default=None, description="Only if this condition holds", min_length=1)
+    ask: dict[str, str] = Field(default={}, description="The questions, by field")
+    pattern: dict[str, str] = Field(default={}, description="What an answer must look like, by field")
+    give_up_after: Duration | None = Field(default=None, description="How long answers are waited for")
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> Self:
+        given = [name for name in STEPS if getattr(self, name) is not None]
+        if len(given) != 1:
+            wrong = f"has {' and '.join(given)}" if given else "does nothing"
+            raise ValueError(f"{wrong}; write exactly one of {', '.join(STEPS)}")
+        if self.collect is None and (self.ask or self.pattern or self.give_up_after):
+            raise ValueError("ask, pattern and give_up_after belong to a step with collect")
+        return self
+
+
+STEPS = ("collect", "set", "route", "hand_off", "also")
+
+
+class Flow(Section):
+    """Ordered steps between a trigger and its handoff."""
+
+    steps: tuple[FlowStep, ...] = Field(min_length=1, description="What is done, in this order")
+
+
+class PhraseList(Section):
+    """Word lists of ``asked_for_human``. ``phrases`` replaces the built-in ones, ``extra`` adds to them."""
+
+    phrases: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        default=None, description="Phrases that ask for a person, instead of the built-in ones"
+    )
+    extra: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="Phrases that ask for a person, besides the built-in ones"
+    )
+
+
+class Signals(Section):
+    """Word lists of the built-in signals. A list in ``sensitive`` replaces that category, or makes one."""
+
+    asked_for_human: PhraseList = Field(default=PhraseList(), description="How customers ask for a person")
+    sensitive: dict[Name, tuple[Annotated[str, Field(min_length=1)], ...]] = Field(
+        default={}, description="Words by category; takes the place of the built-in list of that name"
+    )
 
 
 class Fired(Section):

@@ -1,0 +1,311 @@
+"""Deciding: the triggers and routes of a policy, compiled, and what they say of a conversation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate
+from typing import Any, Literal
+
+from handrail.durations import format_duration
+from handrail.errors import ConfigError
+from handrail.model import Attempt, Conversation, Message, Role, Urgency
+from handrail.policy.detect import declared, detect
+from handrail.policy.facts import Detectors, Facts
+from handrail.policy.model import Decision, Destination, Fired, Flow, Route, Signals, Timing, Trigger, raised
+from handrail.policy.rules import SIGNALS, Rule, RuleError, compiled, unknown
+from handrail.policy.sensitive import built_in
+
+Keys = tuple[str | int, ...]
+DueBy = Callable[[Timing, Urgency, datetime], datetime | None]
+"""When a timing with ``sla`` hands off at the latest; None where nothing is promised for that urgency."""
+
+
+class Mistakes(ConfigError):
+    """A policy that cannot be used. ``complaints`` are pairs of a key's path and what is wrong with it."""
+
+    def __init__(self, complaints: Sequence[tuple[Keys, str]]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("\n".join(f"{_dotted(keys)}: {message}" for keys, message in complaints))
+
+
+def _dotted(keys: Keys) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a message of a conversation changed.
+
+    ``index`` is the message's place from 0. ``fired`` are the triggers that did not fire before it and do
+    now; ``firing`` are the names of all that fire after it, in the policy's order.
+    """
+
+    index: int
+    message: Message
+    fired: tuple[Fired, ...]
+    firing: tuple[str, ...]
+
+
+class Policy:
+    """Triggers, routes and flows, checked and compiled. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        triggers: Sequence[Trigger],
+        routes: Sequence[Route] = (),
+        flows: Mapping[str, Flow] = {},
+        signals: Signals | None = None,
+        *,
+        due_by: DueBy | None = None,
+    ) -> None:
+        """``due_by`` says when a promise is due. Raises ``Mistakes``: every wrong condition, with its key."""
+        self.triggers, self.routes, self.flows = tuple(triggers), tuple(routes), dict(flows)
+        self.signals = signals or Signals()
+        self.due_by = due_by or nothing_promised
+        plugged = declared(SIGNALS)
+        self.rules, self.route_rules = self._compiled(plugged)
+        used = [*self.rules, *(rule for rule in self.route_rules if rule is not None)]
+        self._uses = frozenset[str]().union(*(rule.uses for rule in used))
+        self._asks_plugins = not self._uses.isdisjoint(plugged)
+        self._searches = list({search.key: search for rule in used for search in rule.searches}.values())
+        lists = self.signals.asked_for_human
+        self._detectors = Detectors(lists.phrases, lists.extra, self.signals.sensitive)
+        self.digest = self._digest()
+
+    def _digest(self) -> str:
+        parts: list[Any] = [each.model_dump(mode="json") for each in (*self.triggers, *self.routes)]
+        parts += [{name: flow.model_dump(mode="json") for name, flow in self.flows.items()}]
+        text = json.dumps([*parts, self.signals.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _compiled(self, plugged: Mapping[str, str]) -> tuple[list[Rule], list[Rule | None]]:
+        complaints: list[tuple[Keys, str]] = []
+        categories = {*built_in(), *self.signals.sensitive}
+
+        def rule(text: str, *keys: str | int) -> Rule | None:
+            try:
+                made = compiled(text, plugged)
+            except RuleError as error:
+                complaints.append(((*keys, "when"), str(error)))
+                return None
+            wrong = [name for name in made.categories if name not in categories]
+            complaints.extend(((*keys, "when"), unknown_category(name, categories)) for name in wrong)
+            return made
+
+        rules = [rule(each.when, "triggers", n) for n, each in enumerate(self.triggers)]
+        routes = [rule(each.when, "routes", n) if each.when else None for n, each in enumerate(self.routes)]
+        for name, flow in self.flows.items():
+            for n, step in enumerate(flow.steps):
+                if step.when:
+                    rule(step.when, "flows", name, "steps", n)
+        complaints += self._unfit()
+        if complaints:
+            raise Mistakes(complaints)
+        return [each for each in rules if each is not None], routes
+
+    def _unfit(self) -> Iterator[tuple[Keys, str]]:
+        seen: dict[str, int] = {}
+        for n, trigger in enumerate(self.triggers):
+            first = seen.setdefault(trigger.name, n)
+            if first != n:
+                yield (
+                    ("triggers", n, "name"),
+                    f"{trigger.name!r} is triggers[{first}] already; give another name",
+                )
+            if trigger.flow is not None and trigger.flow not in self.flows:
+                known = ", ".join(sorted(self.flows)) or "none"
+                yield (
+                    ("triggers", n, "flow"),
+                    f"there is no flow {trigger.flow!r}; write [flows.{trigger.flow}], or one of: {known}",
+                )
+
+    # Deciding.
+
+    def decide(self, conversation: Conversation, now: datetime, *, default_desk: str) -> Decision:
+        """What the policy says at ``now`` (an aware time). It changes nothing and asks nobody."""
+        hearing = _Hearing(self, conversation)
+        for index, message in enumerate(conversation.messages):
+            hearing.hear(index, message)
+        _, errors = hearing.ask_plugins(conversation)
+        fired = tuple(
+            hearing.fired(n) for n, rule in enumerate(self.rules) if rule.holds(hearing.facts.values)
+        )
+        head: dict[str, Any] = {
+            "conversation_id": conversation.id,
+            "at": now,
+            "errors": errors,
+            "policy": self.digest,
+        }
+        if not fired:
+            return Decision(kind="keep", because="no trigger fires", **head)
+        trigger = next(each for each in self.triggers if each.name == fired[0].name)
+        return self._decision(trigger, fired, hearing.facts, now, default_desk, head)
+
+    def _decision(
+        self, trigger: Trigger, fired: tuple[Fired, ...], facts: Facts, now: datetime, desk: str, head: Any
+    ) -> Decision:
+        routes = [n for n, rule in enumerate(self.route_rules) if rule is None or rule.holds(facts.values)]
+        to = _destination([trigger, *(self.routes[n] for n in routes)])
+        urgency = to.pop("urgency")
+        until = self._until(trigger.timing, urgency, now)
+        kind: Literal["wait", "hand_off"] = "wait" if until is not None and until > now else "hand_off"
+        because = f"{fired[0].name}: {fired[0].because}"
+        return Decision(
+            kind=kind,
+            because=f"{because}; {_waits(trigger.timing)}" if kind == "wait" else because,
+            trigger=trigger.name,
+            reason=trigger.reason,
+            urgency=urgency,
+            desk=to.pop("desk") or desk,
+            flow=trigger.flow,
+            until=until if kind == "wait" else None,
+            timing=trigger.timing,
+            fired=fired,
+            routes=tuple(self._routed(n, facts) for n in routes),
+            **to,
+            **head,
+        )
+
+    def _until(self, timing: Timing, urgency: Urgency, now: datetime) -> datetime | None:
+        if timing.wait is not None:
+            return now + timing.wait
+        return self.due_by(timing, urgency, now) if timing.sla is not None else None
+
+    def _routed(self, n: int, facts: Facts) -> Fired:
+        route, rule = self.routes[n], self.route_rules[n]
+        because = "takes every handoff" if rule is None else _because(rule, facts)
+        return Fired(name=route.name or f"routes[{n}]", because=because)
+
+    def walk(self, conversation: Conversation) -> Iterator[Turn]:
+        """The conversation as it happened: what changed with each message.
+
+        Each message is looked at once, and a trigger only when one of the signals it uses may have changed.
+        After the last message exactly the triggers fire that ``decide`` would name.
+        """
+        hearing = _Hearing(self, conversation)
+        state = [False] * len(self.rules)
+        for index, message in enumerate(conversation.messages):
+            changed = hearing.hear(index, message)
+            if self._asks_plugins and message.role is Role.CUSTOMER:
+                changed |= hearing.ask_plugins(_so_far(conversation, index))[0]
+            fresh = hearing.update(state, None if index == 0 else changed)
+            firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
+            yield Turn(index, message, tuple(hearing.fired(n) for n in fresh), firing)
+
+
+def nothing_promised(timing: Timing, urgency: Urgency, now: datetime) -> None:
+    """Where no promise is known, a timing with ``sla`` hands off at once."""
+    return
+
+
+def plain_hours(promises: Mapping[str, Mapping[Urgency, timedelta]]) -> DueBy:
+    """A ``due_by`` that counts every hour: ``promises`` by name (first_response, resolution) and urgency."""
+
+    def due_by(timing: Timing, urgency: Urgency, now: datetime) -> datetime | None:
+        promise = promises.get(timing.sla or "", {}).get(urgency)
+        return None if promise is None else now + promise - (timing.lead or timedelta(0))
+
+    return due_by
+
+
+def unknown_category(name: str, known: set[str]) -> str:
+    return unknown(name, known).partition(" What your")[0] + f" A new category is signals.sensitive.{name}"
+
+
+class _Hearing:
+    """One conversation on its way through a policy."""
+
+    def __init__(self, policy: Policy, conversation: Conversation) -> None:
+        self._policy = policy
+        self.facts = Facts(conversation, policy._detectors, policy._uses, policy._searches)
+        self._attempts = places(conversation) if "failed_attempts" in policy._uses else {}
+
+    def hear(self, index: int, message: Message) -> set[str]:
+        """The next message, and what the AI tried before the one after it."""
+        changed = self.facts.hear(message)
+        for place in (0, 1) if index == 0 else (index + 1,):
+            if place in self._attempts:
+                changed |= self.facts.attempted(self._attempts[place])
+        return changed
+
+    def ask_plugins(self, conversation: Conversation) -> tuple[set[str], tuple[str, ...]]:
+        """Which signals of detectors changed, and which detectors failed."""
+        if not self._policy._asks_plugins:
+            return set(), ()
+        values, errors = detect(conversation)
+        return self.facts.detected(values), tuple(errors)
+
+    def update(self, state: list[bool], changed: set[str] | None) -> list[int]:
+        """Ask the rules again that depend on ``changed`` (None: all); those that fire now and did not."""
+        fresh, values = [], self.facts.values
+        for n, rule in enumerate(self._policy.rules):
+            if changed is None or not rule.uses.isdisjoint(changed):
+                before, state[n] = state[n], bool(rule.holds(values))
+                if state[n] and not before:
+                    fresh.append(n)
+        return fresh
+
+    def fired(self, n: int) -> Fired:
+        return Fired(name=self._policy.triggers[n].name, because=_because(self._policy.rules[n], self.facts))
+
+
+def _because(rule: Rule, facts: Facts) -> str:
+    return "; ".join(map(facts.because, rule.grounds(facts.values))) or "it always applies"
+
+
+def _waits(timing: Timing) -> str:
+    if timing.wait is not None:
+        return f"the AI has {format_duration(timing.wait)} more"
+    lead = f"{format_duration(timing.lead)} before " if timing.lead else "when "
+    return f"handed off {lead}the {timing.sla} is due"
+
+
+def _so_far(conversation: Conversation, index: int) -> Conversation:
+    attempts = [each for place, each in _placed(conversation) if place <= index + 1]
+    messages = conversation.messages[: index + 1]
+    return conversation.model_copy(update={"messages": messages, "attempts": tuple(attempts)})
+
+
+def places(conversation: Conversation) -> dict[int, list[Attempt]]:
+    """What the AI tried, by the number of messages that had been said by then.
+
+    Attempts without a place or times to find one by are taken as the last thing that happened.
+    """
+    found: dict[int, list[Attempt]] = {}
+    for place, attempt in _placed(conversation):
+        found.setdefault(place, []).append(attempt)
+    return found
+
+
+def _placed(conversation: Conversation) -> Iterator[tuple[int, Attempt]]:
+    end = len(conversation.messages)
+    times = [message.at for message in conversation.messages if message.at is not None]
+    times = list(accumulate(times, max)) if len(times) == end else []
+    for attempt in conversation.attempts:
+        if attempt.after is not None:
+            yield min(attempt.after, end), attempt
+        else:
+            yield bisect_right(times, attempt.at) if attempt.at and times else end, attempt
+
+
+def _destination(chosen: Sequence[Destination]) -> dict[str, Any]:
+    """The trigger's wishes, filled up by those of the routes in their order."""
+    absolute = [one.urgency for one in chosen if one.urgency and one.urgency[0] not in "+-"]
+    urgency = Urgency(absolute[0]) if absolute else Urgency.NORMAL
+    for one in chosen:
+        if one.urgency and one.urgency[0] in "+-":
+            urgency = raised(urgency, one.urgency)
+    first = {
+        name: next((value for one in chosen if (value := getattr(one, name))), None)
+        for name in ("desk", "group", "owner")
+    }
+    every = {
+        name: tuple(dict.fromkeys(value for one in chosen for value in getattr(one, name)))
+        for name in ("tags", "next_steps")
+    }
+    return {"urgency": urgency, **first, **every}
