@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from handrail.policy.load import load_policy
-from handrail.policy.replay import Replay
+
+from handrail.policy.replay import Replay, Running
 from handrail.transcripts import read_conversations
 
 ROUNDS = 5
@@ -39,7 +40,7 @@ def ratio(file: Path, policy_file: Path) -> None:
             pass
 
     def replay() -> None:
-        run = Replay([("policy", policy)])
+        run = Replay([Running("policy", policy)])
         for number, conversation in enumerate(read_conversations(file), 1):
             run.see(conversation, str(file), number)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The replay: when a policy would have escalated, what it could know then, and what two policies differ in."""
+"""The replay: when a policy would have escalated, what it could know then, what two policies differ in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handrail.model import Conversation
 from handrail.policy.model import Route, Trigger
 from handrail.policy.outcome import Known
 from handrail.policy.policy import Policy
-from handrail.policy.replay import MOST_EXAMPLES, Entry, Replay
+from handrail.policy.replay import MOST_EXAMPLES, Entry, Replay, Running
 from handrail.policy.shown_replay import replay_blocks
 from handrail.policy.trial import tried
 from handrail.transcripts import conversation_from
@@ -44,15 +44,15 @@ def chat(*messages: dict[str, Any], **more: Any) -> Conversation:
     return conversation_from({"messages": list(messages), **more})
 
 
-def replay(*conversations: Conversation, policies: Any = (("p", POLICY),), known: Any = None) -> Any:
-    run = Replay(policies, known)
+def replay(*conversations: Conversation, known: Any = None) -> Any:
+    run = Replay([Running("p", POLICY)], known)
     entries = [run.see(one, "f.jsonl", number) for number, one in enumerate(conversations, 1)]
     return run, entries
 
 
 def one(conversation: Conversation, *policies: Policy) -> Entry:
-    names = [(f"p{n}", policy) for n, policy in enumerate(policies or (POLICY,))]
-    return replay(conversation, policies=names)[1][0]
+    run = Replay([Running(f"p{n}", policy) for n, policy in enumerate(policies or (POLICY,))])
+    return run.see(conversation, "f.jsonl", 1)
 
 
 ASKS = chat(
@@ -183,7 +183,7 @@ def test_each_changed_decision_has_the_sentence_that_caused_it() -> None:
 
 
 def test_examples_are_few_however_many_conversations() -> None:
-    run = Replay([("a", Policy([])), ("b", POLICY)])
+    run = Replay([Running("a", Policy([])), Running("b", POLICY)])
     for number in range(10 * MOST_EXAMPLES):
         run.see(chat(user("A human please")), "f.jsonl", number)
 

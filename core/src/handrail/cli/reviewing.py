@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +13,9 @@ import typer
 from handrail.cli.common import ConfigOption, JsonOption, complain, emit, moment, opened, table
 
 if TYPE_CHECKING:
-    from handrail.config import Config
     from handrail.errors import InputError
     from handrail.policy.page import Block
-    from handrail.policy.policy import Policy
-    from handrail.policy.replay import Entry, Replay
+    from handrail.policy.replay import Entry, Replay, Running
 
 MOST_LINES = 50
 """So many conversations are named on a terminal; --json names all."""
@@ -67,7 +66,7 @@ def replay(
     from handrail.policy.outcome import Known
     from handrail.policy.replay import Replay
 
-    run = Replay(_policies(policy, against, trying or (), config), Known(transferred_by or ()))
+    run = Replay(_sides(policy, against, trying or (), config), Known(transferred_by or ()))
     seen = _seen(run, files)
     if as_json:
         _stream(run, seen)
@@ -78,20 +77,40 @@ def replay(
     raise typer.Exit(_status(run, max_rate))
 
 
-def _policies(
+def _sides(
     policy: Path | None, against: Path | None, trying: Sequence[str], config: Path | None
-) -> list[tuple[str, Policy]]:
-    from handrail.policy.policy import Policy
+) -> list[Running]:
+    """The policy to replay and, where one is named or tried, the other."""
+    from handrail.config import find
+    from handrail.policy.replay import Running
+    from handrail.policy.trial import tried
 
-    return [("A", Policy([]))] + ([("B", Policy([]))] if against else [])
+    if against is not None and trying:
+        raise typer.BadParameter("stands beside --against; give one of the two", param_hint="--try")
+    first = _running(policy or _shown(find(config)))
+    if trying:
+        return [first, Running("with --try", tried(first.policy, trying), first.desk)]
+    if against is None:
+        return [first]
+    second = _running(against)
+    if second.name == first.name:
+        second = replace(second, name=f"{second.name} (again)")
+    return [first, second]
 
 
-def _triggers(c: Config):
-    return ()
+def _running(file: Path) -> Running:
+    from handrail.policy.reading import read_policy
+    from handrail.policy.replay import Running
+
+    read = read_policy(file)
+    if read.notice:
+        complain(read.notice)
+    return Running(str(file), read.policy, read.desk)
 
 
-def _policy_file(c: Config):
-    return "handrail.toml"
+def _shown(path: Path) -> Path:
+    """A path as people would write it from where they are."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _seen(run: Replay, files: Iterable[Path]) -> Iterator[Entry | InputError]:
@@ -191,9 +210,9 @@ def report(
             rail.context.store,
             after,
             now,
-            triggers=_triggers(settings),
+            triggers=settings.policy.triggers if settings.policy else (),
             groups={name: desk.groups for name, desk in settings.desks.items()},
-            policy=str(_policy_file(settings)),
+            policy=str(_shown(settings.path)),
         )
     blocks = report_blocks(found)
     _show(f"Handrail: handoffs since {after:%Y-%m-%d}", blocks, found, html, as_json)

@@ -24,6 +24,15 @@ NONE = "(none)"
 
 
 @dataclass(frozen=True)
+class Running:
+    """A policy under the name to show, and the desk that it sends to where nothing else is said."""
+
+    name: str
+    policy: Policy
+    desk: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """What one policy does with a conversation, and how that compares with what really happened.
 
@@ -133,13 +142,13 @@ _VERDICTS = {"hits": "hit", "misses": "miss", "false_alarms": "false_alarm", "le
 class Replay:
     """Sees conversations one by one, and counts. Days and hours are UTC.
 
-    ``policies`` are one or two, by the names to show; the changes are those from the first to the second.
+    ``running`` are one or two policies; the changes are those from the first to the second.
     """
 
-    def __init__(self, policies: Sequence[tuple[str, Policy]], known: Known | None = None) -> None:
-        self._policies = [policy for _, policy in policies]
+    def __init__(self, running: Sequence[Running], known: Known | None = None) -> None:
+        self._running = tuple(running)
         self._known = known or Known()
-        self.sides = [Side(name) for name, _ in policies]
+        self.sides = [Side(each.name) for each in running]
         self.bad = 0
         self.transferred = 0
         self.changes: Counter[str] = Counter()
@@ -149,7 +158,7 @@ class Replay:
         """Replay one conversation: what each policy does, and when."""
         seen, outcome = self._known.look(conversation)
         when = None if outcome.messages is None else turns_of(seen.messages)
-        results = tuple(_result(policy, seen, outcome, when) for policy in self._policies)
+        results = tuple(_result(each, seen, outcome, when) for each in self._running)
         change = _change(*(result.escalation for result in results)) if len(results) == 2 else None
         entry = Entry(
             file,
@@ -192,8 +201,8 @@ class Replay:
         return found | ({"against": second[0], "changes": dict(self.changes)} if second else {})
 
 
-def _result(policy: Policy, seen: Conversation, outcome: Outcome, when: int | None) -> Result:
-    found = first_escalation(policy, seen)
+def _result(running: Running, seen: Conversation, outcome: Outcome, when: int | None) -> Result:
+    found = first_escalation(running.policy, seen, running.desk)
     if found is None:
         return Result(None, "miss" if outcome.transferred else "kept")
     if not outcome.transferred:
