@@ -22,15 +22,12 @@ from handrail.connector import Connector
 from handrail.durations import Duration
 from handrail.errors import ConfigError
 from handrail.model import Urgency
+from handrail.policy.load import FILE, SECTIONS, PolicyText, Sections
 
 __all__ = ["NOT_YET", "Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
 
 NOT_YET = {
-    "triggers": "does not run triggers yet",
-    "routes": "does not run routes yet",
-    "flows": "does not run flows yet",
     "subscribers": "does not send to subscribers yet",
-    "policy": "does not read policy files yet",
     "hours": "does not count business hours yet",
 }
 """Sections of the contract that this version would ignore, and what it does not do."""
@@ -85,6 +82,8 @@ class Config(_Section):
     sla: dict[str, Sla] = Field(default={}, description="Times that the team promises, by name")
     hours: dict[str, Any] = {}
     server: Server = Server()
+    policy: Any = Field(default=None, exclude=True, repr=False, description=FILE)
+    """In a file a path; in a loaded configuration a ``handrail.policy.policy.Policy``, or None."""
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -93,6 +92,9 @@ class Config(_Section):
 
         schema = cls.model_json_schema(mode="validation")
         schema["$defs"].pop("Connector")
+        sections = Sections.model_json_schema(mode="validation")
+        schema["properties"] |= sections["properties"] | {"policy": {"type": "string", "description": FILE}}
+        schema["$defs"] |= sections["$defs"]
         for name in ("path", *NOT_YET):
             schema["properties"].pop(name, None)
         schema["properties"]["desks"], defs = desks_schema(connectors())
@@ -109,6 +111,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     data = source.parse()
     _refuse_unknown(source, data)
     data = expand(source, data, environ)
+    policy = PolicyText.taken(source, data, environ)
     source.hide(data.get("server"), Server)
     desks = _desks(source, data.pop("desks", None))
     try:
@@ -117,7 +120,17 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
         source.fail(_complaints(error, Config))
     _refuse_unused(source, config)
     chosen = _choose_desk(source, config)
-    return config.model_copy(update={"desk": chosen, "store": _store(source, config)})
+    changes = {"desk": chosen, "store": _store(source, config), "policy": _policy(policy, config, chosen)}
+    return config.model_copy(update=changes)
+
+
+def _policy(text: PolicyText, config: Config, desk: str) -> Any:
+    from handrail.policy.due import plain_hours
+
+    promise = config.sla.get("default")
+    promises = {name: getattr(promise, name) for name in ("first_response", "resolution") if promise}
+    made = [name for name, by_urgency in promises.items() if by_urgency]
+    return text.made(config.desks, desk, made, due_by=plain_hours(promises))
 
 
 def find(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -139,7 +152,7 @@ def _read(place: Path) -> str:
 
 
 def _refuse_unknown(source: Source, data: Mapping[str, Any]) -> None:
-    known = [name for name in Config.model_fields if name != "path"]
+    known = [*(name for name in Config.model_fields if name != "path"), *SECTIONS]
     later = [
         ((name,), f"this version {NOT_YET[name]}; remove the section") for name in NOT_YET if name in data
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +16,11 @@ from pydantic.fields import FieldInfo
 from handrail.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_PART = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
+_DOTTED = rf"(?:{_PART.pattern})(?:\s*\.\s*(?:{_PART.pattern}))*"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]")
+_KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+_LONG_QUOTES = ('"""', "'''")
 _PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 
 Keys = Sequence[str | int]
@@ -48,7 +53,7 @@ class Source:
             self.hidden |= {str(item) for item in (value if isinstance(value, list) else [value])}
 
     def _line(self, keys: Keys, message: str) -> str:
-        number = _line_of(self.text, [str(key) for key in keys if isinstance(key, str)])
+        number = _line_of(self.text, keys)
         place = f"{self.path}:{number}" if number else str(self.path)
         return f"{place}: {dotted(keys)}: {self._masked(message)}"
 
@@ -64,28 +69,59 @@ def dotted(keys: Keys) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
-def _line_of(text: str, keys: Sequence[str]) -> int | None:
+def _line_of(text: str, keys: Keys) -> int | None:
     """The line, counted from 1, of the deepest of ``keys`` that has a line of its own."""
-    lines = [line.strip() for line in text.splitlines()]
-    for depth in range(len(keys), -1, -1):
-        start = _header(lines, keys[:depth]) if depth else 0
-        if start is None:
-            continue
-        key = re.compile(rf"[\"']?{re.escape(keys[depth])}[\"']?\s*[=.]") if depth < len(keys) else None
-        for number, line in enumerate(lines[start:], start + 1):
-            if line.startswith("["):
+    wanted, line, depth = tuple(keys), None, 0
+    for number, path in _places(text):
+        if depth < len(path) <= len(wanted) and wanted[: len(path)] == path:
+            line, depth = number, len(path)
+    return line
+
+
+def _places(text: str) -> Iterator[tuple[int, tuple[str | int, ...]]]:
+    """Each line that names a table or a key, with the whole path of what it names."""
+    table: tuple[str | int, ...] = ()
+    newest: dict[tuple[str | int, ...], int] = {}
+    for number, line in _outside_of_long_strings(text):
+        header = _HEADER.match(line)
+        if header:
+            table = _table(_parts(header[2]), header[1] == "[[", newest)
+            if header[1] == "[[":
+                yield number, table[:-1]
+            yield number, table
+        elif key := _KEY.match(line):
+            parts = _parts(key[1])
+            yield from ((number, (*table, *parts[: end + 1])) for end in range(len(parts)))
+
+
+def _table(
+    parts: Sequence[str], in_array: bool, newest: dict[tuple[str | int, ...], int]
+) -> tuple[str | int, ...]:
+    """The path of a header's table; a table in an array has its position behind the array's name."""
+    path: tuple[str | int, ...] = ()
+    for number, part in enumerate(parts, 1):
+        path = (*path, part)
+        if in_array and number == len(parts):
+            newest[path] = newest.get(path, -1) + 1
+        if path in newest:
+            path = (*path, newest[path])
+    return path
+
+
+def _parts(dotted: str) -> list[str]:
+    return [part.strip("\"'") for part in _PART.findall(dotted)]
+
+
+def _outside_of_long_strings(text: str) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers, without those that are the inside of a string of several lines."""
+    inside = None
+    for number, line in enumerate(text.split("\n"), 1):
+        if inside is None:
+            yield number, line
+        for mark in [inside] if inside else _LONG_QUOTES:
+            if line.count(mark) % 2:
+                inside = None if inside else mark
                 break
-            if key and key.match(line):
-                return number
-        if depth:
-            return start
-    return None
-
-
-def _header(lines: Sequence[str], keys: Sequence[str]) -> int | None:
-    name = r"\s*\.\s*".join(rf"[\"']?{re.escape(key)}[\"']?" for key in keys)
-    header = re.compile(rf"\[\[?\s*{name}\s*\]")
-    return next((number for number, line in enumerate(lines, 1) if header.match(line)), None)
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:

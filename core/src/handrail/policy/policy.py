@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -15,14 +15,13 @@ from handrail.durations import format_duration
 from handrail.errors import ConfigError
 from handrail.model import Attempt, Conversation, Message, Role, Urgency
 from handrail.policy.detect import declared, detect
+from handrail.policy.due import DueBy, nothing_promised
 from handrail.policy.facts import Detectors, Facts
 from handrail.policy.model import Decision, Destination, Fired, Flow, Route, Signals, Timing, Trigger, raised
 from handrail.policy.rules import SIGNALS, Rule, RuleError, compiled, unknown
 from handrail.policy.sensitive import built_in
 
 Keys = tuple[str | int, ...]
-DueBy = Callable[[Timing, Urgency, datetime], datetime | None]
-"""When a timing with ``sla`` hands off at the latest; None where nothing is promised for that urgency."""
 
 
 class Mistakes(ConfigError):
@@ -196,21 +195,6 @@ class Policy:
             fresh = hearing.update(state, None if index == 0 else changed)
             firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
             yield Turn(index, message, tuple(hearing.fired(n) for n in fresh), firing)
-
-
-def nothing_promised(timing: Timing, urgency: Urgency, now: datetime) -> None:
-    """Where no promise is known, a timing with ``sla`` hands off at once."""
-    return
-
-
-def plain_hours(promises: Mapping[str, Mapping[Urgency, timedelta]]) -> DueBy:
-    """A ``due_by`` that counts every hour: ``promises`` by name (first_response, resolution) and urgency."""
-
-    def due_by(timing: Timing, urgency: Urgency, now: datetime) -> datetime | None:
-        promise = promises.get(timing.sla or "", {}).get(urgency)
-        return None if promise is None else now + promise - (timing.lead or timedelta(0))
-
-    return due_by
 
 
 def unknown_category(name: str, known: set[str]) -> str:

@@ -1,0 +1,210 @@
+"""Reading a policy: its sections from ``handrail.toml`` or from a file of its own, checked, with every mistake.
+
+Nothing here imports the rule engine before there is a condition to read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from handrail.config_source import Complaint, Keys, Source, expand, names, unknown_key
+from handrail.errors import ConfigError
+from handrail.policy.model import Flow, FlowStep, PhraseList, Route, Section, Signals, Timing, Trigger
+
+if TYPE_CHECKING:
+    from handrail.policy.policy import DueBy, Policy
+
+
+class Sections(Section):
+    """What a policy's file may hold."""
+
+    triggers: tuple[Trigger, ...] = Field(
+        default=(), description="When to hand off; the first that fires decides"
+    )
+    routes: tuple[Route, ...] = Field(default=(), description="To whom handoffs go, in this order")
+    flows: dict[str, Flow] = Field(default={}, description="Steps before a handoff, by name")
+    signals: Signals = Field(default=Signals(), description="Word lists of the built-in signals")
+
+
+SECTIONS = tuple(Sections.model_fields)
+FILE = "A file with triggers, routes, flows and signals, in place of these sections"
+
+
+@dataclass
+class PolicyText:
+    """A policy as it was read, and the source that its mistakes are named in."""
+
+    source: Source
+    sections: Sections
+
+    @classmethod
+    def taken(cls, source: Source, data: dict[str, Any], environ: Mapping[str, str]) -> PolicyText:
+        """Take the policy out of ``data``, following ``policy = "FILE"``. Raises ``ConfigError``."""
+        given = {name: data.pop(name) for name in SECTIONS if name in data}
+        file = data.pop("policy", None)
+        if file is None:
+            return cls(source, _sections(source, given))
+        if given:
+            source.fail([(("policy",), f"stands beside {', '.join(given)}; keep them in one place")])
+        if not isinstance(file, str) or not file:
+            source.fail([(("policy",), 'is no path; write policy = "policy.toml"')])
+        place = source.path.parent / file
+        try:
+            own = Source(place, place.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            source.fail([(("policy",), f"cannot read {place}: {why}; name a file that is there")])
+        return cls.alone(own, environ)
+
+    @classmethod
+    def alone(cls, source: Source, environ: Mapping[str, str]) -> PolicyText:
+        """A file that holds nothing but a policy."""
+        data = source.parse()
+        wrong = [((name,), unknown_key(name, SECTIONS)) for name in data if name not in SECTIONS]
+        if wrong:
+            source.fail(wrong)
+        return cls(source, _sections(source, expand(source, data, environ)))
+
+    def made(
+        self,
+        desks: Collection[str] | None = None,
+        desk: str = "",
+        promises: Collection[str] = (),
+        due_by: DueBy | None = None,
+    ) -> Policy | None:
+        """The policy, or None where there is none. Raises ``ConfigError`` with every mistake.
+
+        ``desks`` are the desks that there are (None: not known), ``desk`` the default one, ``promises`` the
+        names of the promises that are made (``first_response``, ``resolution``).
+        """
+        if not self.sections.triggers and not self.sections.routes and not self.sections.flows:
+            return None
+        from handrail.policy.policy import Mistakes, Policy
+
+        found = list(_misled(self.sections, desks, desk, promises)) if desks is not None else []
+        try:
+            policy = Policy(**dict(self.sections), due_by=due_by)
+        except Mistakes as mistakes:
+            self.source.fail([*mistakes.complaints, *found])
+        if found:
+            self.source.fail(found)
+        return policy
+
+
+def load_policy(path: str | Path, environ: Mapping[str, str] = os.environ) -> Policy:
+    """The policy of a file: one of its own, or that of a whole ``handrail.toml``. Raises ``ConfigError``."""
+    place = Path(path).absolute()
+    try:
+        source = Source(place, place.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"cannot read the policy {place}: {why}; name a file that is there") from None
+    if "desks" in source.parse():
+        from handrail.config import load
+
+        policy: Policy | None = load(place, environ).policy
+    else:
+        policy = PolicyText.alone(source, environ).made()
+    if policy is None:
+        raise ConfigError(f"{place}: triggers: there is none; add [[triggers]] with name and when")
+    return policy
+
+
+def _sections(source: Source, data: dict[str, Any]) -> Sections:
+    try:
+        return Sections.model_validate(data)
+    except ValidationError as error:
+        source.fail(list(dict.fromkeys(_complaints(error))))
+
+
+def _complaints(error: ValidationError) -> Iterator[Complaint]:
+    for found in error.errors(include_input=False, include_url=False, include_context=False):
+        where = tuple(
+            part for part in found["loc"] if part != "[key]" and not str(part).startswith("function-")
+        )
+        where = where[:-1] if where[-1:] in (("str",), ("dict[str,any]",)) else where
+        message = found["msg"].removeprefix("Value error, ")
+        head, colon, rest = message.partition(": ")
+        model = _model_of(where[:-1])
+        if found["type"] == "extra_forbidden":
+            message = unknown_key(str(where[-1]), names(model))
+        elif found["type"] == "missing":
+            message = f"missing; it is required ({names(model)[str(where[-1])].description})"
+        elif colon and head in names(_model_of(where)):
+            where, message = (*where, head), rest
+        yield where, _plainer(message, found["type"])
+
+
+_PLAINER = {
+    "tuple_type": "should be a list; write it in square brackets, or as [[tables]]",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "string_type": "should be a text; put it in quotes",
+    "string_too_short": "is empty; write a condition, or a text",
+    "string_pattern_mismatch": "a name has letters, digits, - _ and ., at most 64",
+    "too_short": "is empty; write at least one",
+    "bool_type": "should be true or false",
+}
+
+
+def _plainer(message: str, kind: str) -> str:
+    return _PLAINER.get(kind) or message.replace("Input should", "should", 1)
+
+
+def _model_of(where: Keys) -> type[BaseModel]:
+    """The model of the table that stands at a path."""
+    match [part for part in where if isinstance(part, str)]:
+        case ["triggers" | "routes", "timing", *_]:
+            return Timing
+        case ["triggers", *_]:
+            return Trigger
+        case ["routes", *_]:
+            return Route
+        case ["flows", _, "steps", *_]:
+            return FlowStep if len(where) > 3 else Flow
+        case ["flows", *_]:
+            return Flow
+        case ["signals", "asked_for_human", *_]:
+            return PhraseList
+        case ["signals", *_]:
+            return Signals
+    return Sections
+
+
+def _misled(
+    sections: Sections, desks: Collection[str], desk: str, promises: Collection[str]
+) -> Iterator[Complaint]:
+    """Desks that are not there, promises that nobody made, and triggers that lead nowhere."""
+    rules: Iterable[tuple[str, tuple[Any, ...]]] = (
+        ("triggers", sections.triggers),
+        ("routes", sections.routes),
+    )
+    for section, each in ((name, pair) for name, all_ in rules for pair in enumerate(all_)):
+        number, rule = each
+        if rule.desk is not None and rule.desk not in desks:
+            yield (section, number, "desk"), _no_desk(rule.desk, desks)
+    anywhere = desk or any(route.when is None and route.desk for route in sections.routes)
+    for number, trigger in enumerate(sections.triggers):
+        if not anywhere and not trigger.desk:
+            yield (
+                ("triggers", number),
+                f"{trigger.name!r} can reach no route; give it a desk, or write desk = ... at the top of the file",
+            )
+        if trigger.timing.sla is not None and trigger.timing.sla not in promises:
+            yield (
+                ("triggers", number, "timing"),
+                f"nobody promises a {trigger.timing.sla}; add it to [sla.default], or write another timing",
+            )
+
+
+def _no_desk(name: str, desks: Collection[str]) -> str:
+    near = get_close_matches(name, sorted(desks), n=1, cutoff=0.6)
+    cure = f"did you mean {near[0]!r}?" if near else f"write one of {', '.join(sorted(desks))}"
+    return f"no desk {name!r} is configured; {cure}"
