@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from handrail.policy.load import load_policy
-
 from handrail.policy.replay import Replay, Running
 from handrail.transcripts import read_conversations
 

@@ -15,7 +15,7 @@ from handrail.model import Conversation
 from handrail.policy.measures import named
 from handrail.policy.outcome import Known, Outcome
 from handrail.policy.policy import Policy
-from handrail.policy.turns import Escalation, first_escalation, turns_of
+from handrail.policy.turns import Escalation, first_escalation, last_words, turns_of
 
 MOST_EXAMPLES = 20
 """So many examples are kept of each kind of change and of verdict."""
@@ -53,7 +53,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Entry:
-    """One conversation; ``number`` counts those of its file from 1. ``results`` has one for each policy."""
+    """One conversation; ``number`` counts those of its file from 1. ``results`` has one for each policy.
+
+    ``said`` is what the customer said last before a person took over, masked and cut; None where nobody did.
+    """
 
     file: str
     number: int
@@ -63,10 +66,11 @@ class Entry:
     transferred_at_turn: int | None
     results: tuple[Result, ...]
     change: Change | None = None
+    said: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The entry as JSON has it."""
-        names = ("file", "number", "conversation_id", "turns", "transferred", "transferred_at_turn")
+        names = ("file", "number", "conversation_id", "turns", "transferred", "transferred_at_turn", "said")
         told = {name: getattr(self, name) for name in names}
         told |= zip(("policy", "against"), (result.document() for result in self.results), strict=False)
         return told | ({"change": asdict(self.change) if self.change else None} if self.results[1:] else {})
@@ -169,6 +173,7 @@ class Replay:
             when,
             results,
             change,
+            last_words(seen) if outcome.transferred else None,
         )
         self._count(entry)
         return entry

@@ -19,6 +19,7 @@ _CHANGES = {
     "elsewhere": "elsewhere",
 }
 _MOST = 240
+_NOTE = f"At most {MOST_EXAMPLES} are shown."
 
 
 def replay_blocks(summary: Mapping[str, Any], examples: Mapping[str, Sequence[Entry]]) -> list[Block]:
@@ -29,7 +30,10 @@ def replay_blocks(summary: Mapping[str, Any], examples: Mapping[str, Sequence[En
         blocks.append(_changed(summary, examples))
     blocks += [_by(name, sides) for name in BY]
     blocks += [_by_number("turn", sides), *([_by_number("hour", sides)] if _has_times(sides) else [])]
-    return blocks + [_told(*each, examples) for each in _TOLD if examples.get(each[0])]
+    told = (("miss", _missed), ("false_alarm", _added))
+    return blocks + [
+        table(examples[verdict]) for verdict, table in told if summary["transferred"] and verdict in examples
+    ]
 
 
 def escalation_table(entries: Iterable[Entry], names: Sequence[str]) -> Table:
@@ -156,22 +160,19 @@ def _has_times(sides: Sequence[Mapping[str, Any]]) -> bool:
     return any(side["by_hour"] for side in sides)
 
 
-_TOLD = (
-    ("miss", "Missed: a person took over, and the policy says nothing"),
-    ("false_alarm", "Added: the policy escalates, and nobody took over"),
-)
+def _missed(entries: Sequence[Entry]) -> Table:
+    rows = ((_who(entry), entry.turns, entry.said) for entry in entries)
+    title = "Missed: a person took over, and the policy says nothing"
+    return Table(
+        title, ("conversation", "turns", "the customer's last words before"), tuple(rows), note=_NOTE
+    )
 
 
-def _told(kind: str, title: str, examples: Mapping[str, Sequence[Entry]]) -> Table:
-    rows = []
-    for entry in examples[kind]:
-        found = entry.results[-1].escalation
-        why = one_line(found.because, _MOST) if found else None
-        rows.append(
-            (_who(entry), entry.turns, found.turn if found else None, found.trigger if found else None, why)
-        )
-    columns = ("conversation", "turns", "at turn", "trigger", "because")
-    return Table(title, columns, tuple(rows), note=f"At most {MOST_EXAMPLES} are shown.")
+def _added(entries: Sequence[Entry]) -> Table:
+    found = ((entry, entry.results[-1].escalation) for entry in entries)
+    rows = ((_who(e), e.turns, f.turn, f.trigger, one_line(f.because, _MOST)) for e, f in found if f)
+    title = "Added: the policy escalates, and nobody took over"
+    return Table(title, ("conversation", "turns", "at turn", "trigger", "because"), tuple(rows), note=_NOTE)
 
 
 def _percent(part: int, whole: int) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 from handrail.model import Attempt, Conversation, Message, Role
 from handrail.policy.model import Decision
 from handrail.policy.policy import Policy
+from handrail.redact import mask
+from handrail.text import one_line
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Escalation:
 def turns_of(messages: Iterable[Message]) -> int:
     """How many messages are the customer's."""
     return sum(message.role is Role.CUSTOMER for message in messages)
+
+
+def last_words(conversation: Conversation) -> str | None:
+    """What the customer said last, on one line, masked before it is cut; None where nothing was said."""
+    said = [message.text for message in conversation.messages if message.role is Role.CUSTOMER]
+    return one_line(mask(one_line(said[-1], 1000)), 200) if said else None
 
 
 def first_escalation(policy: Policy, conversation: Conversation, default_desk: str = "") -> Escalation | None:
