@@ -23,6 +23,7 @@ MIN_DETAIL = 4
 """A detail shorter than this stands in many texts by chance."""
 
 _MOST_TEXT = 20_000
+_AT_ONCE = 50
 _KINDS = (
     UpdateKind.CREATED,
     UpdateKind.ASSIGNMENT,
@@ -77,8 +78,13 @@ def cases(store: Store, since: datetime, now: datetime) -> Iterator[Case]:
         with store.read() as connection:
             page = connection.execute(_page(connection, since, last)).all()
             events = _events(connection, [row.id for row in page])
-            found = [_case(connection, row, events[row.id], now) for row in page]
-        yield from found
+            later = {row.id: _later(events[row.id]) for row in page}
+            held = _held(
+                connection,
+                [id for id, said in later.items() if any(_names_something(each.text) for each in said)],
+            )
+        for row in page:
+            yield _case(row, events[row.id], later[row.id], held.get(row.id, {}), now)
         if len(page) < PAGE:
             return
         last = page[-1]
@@ -132,23 +138,33 @@ def _said_through_us(connection: sa.Connection, ids: Sequence[str]) -> Iterator[
                 yield handoff_id, _Event(UpdateKind.CUSTOMER_MESSAGE, at, message["text"][:_MOST_TEXT])
 
 
-def _case(connection: sa.Connection, row: Any, events: Sequence[_Event], now: datetime) -> Case:
-    answer = min((each.at for each in events if each.kind == UpdateKind.REPLY), default=None)
+def _later(events: Sequence[_Event]) -> list[_Event]:
+    """What the customer said after a human had first replied."""
+    answer = _answer(events)
+    said = (each for each in events if each.kind == UpdateKind.CUSTOMER_MESSAGE)
+    return [each for each in said if answer is not None and each.at > answer]
+
+
+def _answer(events: Iterable[_Event]) -> datetime | None:
+    return min((each.at for each in events if each.kind == UpdateKind.REPLY), default=None)
+
+
+def _case(
+    row: Any, events: Sequence[_Event], later: Sequence[_Event], held: Mapping[str, str], now: datetime
+) -> Case:
+    answer = _answer(events)
     gone = any(each.kind in (UpdateKind.MERGED, UpdateKind.DELETED) for each in events)
     ended = row.state in (State.SOLVED, State.CLOSED) and not gone
-    later = [
-        each for each in events if answer and each.kind == UpdateKind.CUSTOMER_MESSAGE and each.at > answer
-    ]
     names = ("trigger", "group", "desk", "reason", "urgency", "topic", "created_at")
     return Case(
         **{name: getattr(row, name) for name in names},
         ended=ended,
         silent=ended and answer is None,
         answered_after=(answer - row.created_at).total_seconds() if answer else None,
-        in_time=_in_time(row.due, answer, row.state in (State.SOLVED, State.CLOSED, State.CANCELLED), now),
+        in_time=_in_time(row.due, answer, State(row.state).ended, now),
         moved_to=_moved_to(events),
         heard=bool(later),
-        repeated=tuple(_repeated(_held(connection, row.id), events, later)) if later else (),
+        repeated=tuple(_repeated(held, events, later)),
     )
 
 
@@ -169,24 +185,34 @@ def _moved_to(events: Iterable[_Event]) -> str | None:
     return others[-1] if others else None
 
 
-def _held(connection: sa.Connection, id: str) -> dict[str, str]:
-    """The details of a handoff by name that somebody could be asked for: an order's number, an address."""
-    body = _json(connection, handoffs.c.body)
+def _held(connection: sa.Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The details of each handoff that somebody could be asked for: an order's number, an address."""
+    body, found = _json(connection, handoffs.c.body), {}
     customer, fields = (
         body[("conversation", "customer")].as_json(),
         body[("conversation", "fields")].as_json(),
     )
-    row = connection.execute(sa.select(customer, fields).where(handoffs.c.id == id)).one()
-    attributes: Mapping[str, Any] = (row[0] or {}).get("attributes") or {}
-    known = chain((row[0] or {}).items(), attributes.items(), (row[1] or {}).items())
+    for some in (ids[n : n + _AT_ONCE] for n in range(0, len(ids), _AT_ONCE)):
+        query = sa.select(handoffs.c.id, customer, fields).where(handoffs.c.id.in_(some))
+        for id, who, known in connection.execute(query):
+            found[id] = _details(who or {}, known or {})
+    return found
+
+
+def _details(customer: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, str]:
+    attributes: Mapping[str, Any] = customer.get("attributes") or {}
+    known = chain(customer.items(), attributes.items(), fields.items())
     return {name: str(value).casefold() for name, value in known if _is_detail(value)}
 
 
 def _is_detail(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return False
-    text = str(value)
-    return MIN_DETAIL <= len(text) <= 100 and ("@" in text or any(letter.isdigit() for letter in text))
+    return MIN_DETAIL <= len(str(value)) <= 100 and _names_something(str(value))
+
+
+def _names_something(text: str) -> bool:
+    return "@" in text or any(letter.isdigit() for letter in text)
 
 
 def _repeated(held: Mapping[str, str], events: Iterable[_Event], later: Iterable[_Event]) -> Iterator[str]:
