@@ -213,9 +213,6 @@ def test_a_wrong_value_is_named_with_its_line_and_its_cure(write: Any, text: str
 @pytest.mark.parametrize(
     ("section", "name"),
     [
-        ('[[triggers]]\nname = "x"', "triggers"),
-        ("[[routes]]", "routes"),
-        ("[flows.refund]", "flows"),
         ("[[subscribers]]", "subscribers"),
         ("[hours.default]", "hours"),
     ],
@@ -299,6 +296,11 @@ def test_the_schema_describes_the_file_with_each_connector() -> None:
         "desks",
         "sla",
         "server",
+        "policy",
+        "triggers",
+        "routes",
+        "flows",
+        "signals",
     }
     kinds = schema["properties"]["desks"]["additionalProperties"]["oneOf"]
     assert [kind["properties"]["connector"]["const"] for kind in kinds] == ["acme", "post"]

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Urgency,
     )
     from handrail.plugins import hookimpl
+    from handrail.policy.model import Decision, Fired
     from handrail.rail import Handrail
     from handrail.render import Body, Dialect, Html, Plain, Writer
     from handrail.signature import Hmac, Hook, SharedSecret
@@ -83,6 +84,7 @@ _HOMES = {
     "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status "
     "Ticket Update UpdateKind Urgency",
     "handrail.plugins": "hookimpl",
+    "handrail.policy.model": "Decision Fired",
     "handrail.rail": "Handrail",
     "handrail.render": "Body Dialect Html Plain Writer",
     "handrail.signature": "Hmac Hook SharedSecret",
@@ -102,6 +104,7 @@ __all__ = [
     "ConnectorError",
     "Conversation",
     "Customer",
+    "Decision",
     "DeskError",
     "DeskPaused",
     "Dialect",
@@ -113,6 +116,7 @@ __all__ = [
     "Fetched",
     "File",
     "Finding",
+    "Fired",
     "Handoff",
     "Handrail",
     "HandrailError",

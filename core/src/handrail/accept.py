@@ -38,6 +38,10 @@ class Wish:
     next_steps: tuple[str, ...] = ()
     key: str | None = None
     files: tuple[File, ...] = ()
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    until: datetime | None = None
+    """When people take over, where the AI may still try; None: now."""
 
 
 def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
@@ -99,6 +103,8 @@ def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
         summary=mask(wish.summary) if wish.summary else transfer_summary(conversation),
         group=wish.group,
         urgency=urgency,
+        owner=wish.owner,
+        tags=wish.tags,
         next_steps=tuple(map(mask, wish.next_steps)),
         files=wish.files,
         due=_due(context, urgency, now),
@@ -118,7 +124,7 @@ def _due(context: Context, urgency: Urgency, now: datetime) -> Due:
 
 def _digest(conversation: Conversation, wish: Wish) -> str:
     """What makes two requests under one key the same: all that the caller gave, as it was given."""
-    wished = asdict(replace(wish, key=None, files=()))
+    wished = asdict(replace(wish, key=None, files=(), until=None))
     files = [file.model_dump(mode="json") for file in wish.files]
     content = [conversation.model_dump(mode="json"), wished, files]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

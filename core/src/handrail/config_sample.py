@@ -32,6 +32,51 @@ desk = "{desk}"
 # How long a desk is tried before the next one is asked
 # give_up_after = "24h"
 """
+POLICY = """
+# The policy: the first trigger that fires decides. Few triggers, each with a name that the team knows.
+# A condition may name topic, intent, tags, channel, language, confidence, sentiment, customer.segments,
+# fields.ANYTHING, turns, failed_attempts, asked_for_human, repeated_question, sensitive, amount, text, last.
+# `handrail decide FILE` says what it makes of a conversation, and why.
+
+# A customer who asks for a person gets one
+[[triggers]]
+name = "asked-for-a-person"
+when = "asked_for_human"
+reason = "customer_request"
+timing = "now"
+urgency = "high"
+
+# Thoughts of self-harm, legal threats, a stolen account, a disputed payment: nothing for a machine
+[[triggers]]
+name = "sensitive"
+when = "sensitive"
+reason = "sensitive"
+timing = "now"
+urgency = "urgent"
+
+# What the AI tried fails, or the customer has to ask again
+[[triggers]]
+name = "not-getting-anywhere"
+when = "failed_attempts >= 3 or repeated_question"
+reason = "unclear"
+timing = "now"
+
+# The AI itself is not sure; it may try a little longer: timing = { wait = "10m" }
+# [[triggers]]
+# name = "unsure"
+# when = "confidence < 0.3"
+# reason = "unclear"
+
+# To whom: a route sets what no earlier one and not the trigger has set
+# [[routes]]
+# when = 'topic == "refund"'
+# group = "billing"
+# next_steps = ["Check the payment provider's record"]
+
+# [[routes]]
+# when = '"gold" in customer.segments'
+# urgency = "+1"
+"""
 _TAIL = """
 # Times that the team promises, by urgency
 # [sla.default]
@@ -55,7 +100,8 @@ def sample(installed: Mapping[str, type[Connector]]) -> str:
             "no connector is installed; install that of your desk first: `pip install handrail-NAME`"
         )
     desks = chain.from_iterable(_desk(name, connector) for name, connector in installed.items())
-    return _HEAD.replace("{desk}", next(iter(installed))) + "\n".join(desks) + "\n" + _TAIL
+    head = _HEAD.replace("{desk}", next(iter(installed)))
+    return head + "\n".join(desks) + "\n" + POLICY + _TAIL
 
 
 def _desk(name: str, connector: type[Connector]) -> Iterator[str]:

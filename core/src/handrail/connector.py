@@ -106,11 +106,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Finding:
-    """What ``handrail check`` learnt: ``ok``, and what to do where it is not."""
+    """What ``handrail check`` learnt: ``ok``, and what to do where it is not.
+
+    A ``warning`` is ok all the same: it works, and probably not as it was meant.
+    """
 
     subject: str
     ok: bool
     message: str
+    warning: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ from handrail.model import (
     Update,
     Urgency,
 )
+from handrail.policy.model import Decision
+from handrail.policy.wish import wish_from
 from handrail.roads import Roads
 from handrail.store import Store, desks, handoffs, updates
 from handrail.sync import Inbox
@@ -75,7 +77,7 @@ class Handrail:
     def hand_off(
         self,
         conversation: Conversation,
-        decision: Any = None,
+        decision: Decision | None = None,
         *,
         desk: str | None = None,
         group: str | None = None,
@@ -89,19 +91,35 @@ class Handrail:
         """Accept a conversation; durable when it returns.
 
         Raises ``Conflict`` where the key was used for other content, ``NotFound`` for an unknown desk,
-        ``InputError`` for an unknown urgency or reason. Nothing is sent yet: a worker does, or ``wait``.
+        ``InputError`` for an unknown urgency or reason, and for a decision that does not hand off. What is
+        given besides a decision wins over it. Nothing is sent yet: a worker does, or ``wait``.
         """
-        wish = accepting.Wish(
-            desk=desk,
-            group=group,
-            urgency=_enum(Urgency, urgency, "urgency"),
-            reason=_enum(Reason, reason, "reason"),
-            summary=summary,
-            next_steps=tuple(next_steps),
-            key=key,
-            files=tuple(files),
-        )
-        return accepting.accept(self.context, conversation, wish)
+        given = {
+            "desk": desk,
+            "group": group,
+            "urgency": _enum(Urgency, urgency, "urgency"),
+            "reason": _enum(Reason, reason, "reason"),
+            "summary": summary,
+            "next_steps": tuple(next_steps),
+            "key": key,
+            "files": tuple(files),
+        }
+        wished = wish_from(decision, conversation.id)
+        wished |= {name: value for name, value in given.items() if value not in (None, ())}
+        return accepting.accept(self.context, conversation, accepting.Wish(**wished))
+
+    def decide(self, conversation: Conversation, now: datetime | None = None) -> Decision:
+        """What the policy says of a conversation at ``now`` (an aware time; None: by the clock).
+
+        Stores nothing and sends nothing. Where no policy is configured, the AI keeps every conversation.
+        """
+        now = now or self.context.clock()
+        policy = self.config.policy
+        if policy is None:
+            because = "no policy is configured; add [[triggers]] to the configuration"
+            return Decision(kind="keep", conversation_id=conversation.id, at=now, because=because)
+        decision: Decision = policy.decide(conversation, now, default_desk=self.config.desk)
+        return decision
 
     def wait(self, handoff_id: str, timeout: float = 30) -> Ticket | None:
         """The ticket, as soon as there is one; None after ``timeout`` seconds, or where none will come.
@@ -216,8 +234,10 @@ class Handrail:
         return {name: self.roads.poll(name) for name in names}
 
     def check(self, offline: bool = False) -> builtins.list[Finding]:
-        """What is right and wrong with each desk; a desk that answers well is no longer paused."""
-        found = [Finding("store", True, "opened")]
+        """What is right and wrong with the policy and each desk; a desk that answers is no longer paused."""
+        from handrail.policy.lint import lint
+
+        found = [Finding("store", True, "opened"), *lint(self.config)]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +63,7 @@ def handoff(
         "summary": summary,
         "next_steps": tuple(next_step or ()),
     }
-    items = _only_one(files) if key else _read(files)
+    items = _only_one(files) if key else read(files)
     with opened(config) as rail:
         ids, errors = _accept(rail, items, wishes | {"key": key})
         if not no_wait:
@@ -73,7 +73,7 @@ def handoff(
     raise typer.Exit(status(shown, errors))
 
 
-def _read(files: Sequence[Path]) -> Iterator[tuple[Path, Conversation | InputError]]:
+def read(files: Sequence[Path]) -> Iterator[tuple[Path, Conversation | InputError]]:
     """Each file's conversations, and what is wrong with the others."""
     from handrail.transcripts import read_conversations
 
@@ -85,7 +85,7 @@ def _read(files: Sequence[Path]) -> Iterator[tuple[Path, Conversation | InputErr
 def _only_one(files: Sequence[Path]) -> list[tuple[Path, Conversation | InputError]]:
     """What was read, for ``--key``, which can stand for one conversation only."""
     items = []
-    for item in _read(files):
+    for item in read(files):
         items.append(item)
         if len(items) > 1:
             raise typer.BadParameter(
@@ -102,16 +102,16 @@ def _accept(rail: Handrail, items: Any, wishes: dict[str, Any]) -> tuple[list[st
     errors = []
     for file, item in items:
         if isinstance(item, InputError):
-            errors.append(_error(file, item))
+            errors.append(error_of(file, item))
             continue
         try:
             ids[rail.hand_off(item, **wishes).id] = None
         except (InputError, Conflict, Unsupported) as error:
-            errors.append(_error(file, error))
+            errors.append(error_of(file, error))
     return list(ids), errors
 
 
-def _error(file: Path, error: HandrailError) -> dict[str, Any]:
+def error_of(file: Path, error: HandrailError) -> dict[str, Any]:
     from handrail.errors import Conflict
 
     return {
@@ -166,6 +166,11 @@ def _report(handoffs: list[dict[str, Any]], errors: list[dict[str, Any]], as_jso
         return
     if handoffs:
         handoff_table(handoffs)
+    complain_about(errors)
+
+
+def complain_about(errors: Iterable[dict[str, Any]]) -> None:
+    """What was wrong with conversations, for people."""
     for error in errors:
         place = ":".join(str(error[part]) for part in ("file", "line") if error[part] is not None)
         complain(": ".join(part for part in (place, error["field"], error["message"]) if part))

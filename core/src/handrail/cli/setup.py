@@ -67,30 +67,35 @@ def check(
 ) -> None:
     """Ask each desk whether its settings are right.
 
-    Credentials, groups, priorities, statuses and fields: each finding says what to do where it is not ok.
+    Credentials, groups, priorities, statuses, fields, and the policy: each finding says what to do where it
+    is not ok. Warnings do not change the exit status.
     """
     found = _findings(config, offline, as_json)
     if as_json:
         emit({"findings": found})
     else:
-        rows = (["ok" if f["ok"] else "WRONG", f["subject"], f["message"]] for f in found)
+        rows = ([_verdict(f), f["subject"], f["message"]] for f in found)
         table(("", "SUBJECT", "FINDING"), rows)
     raise typer.Exit(0 if all(finding["ok"] for finding in found) else 1)
 
 
+def _verdict(finding: dict[str, Any]) -> str:
+    return "WRONG" if not finding["ok"] else "WARNING" if finding["warning"] else "ok"
+
+
 def _findings(config: Path | None, offline: bool, as_json: bool) -> list[dict[str, Any]]:
     """What was found. With --json a configuration that cannot be read is a finding too."""
+    from dataclasses import asdict
+
     from handrail.errors import ConfigError
 
     try:
         with opened(config) as rail:
-            return [
-                {"subject": f.subject, "ok": f.ok, "message": f.message} for f in rail.check(offline=offline)
-            ]
+            return [asdict(finding) for finding in rail.check(offline=offline)]
     except ConfigError as error:
         if not as_json:
             raise
-        return [{"subject": "configuration", "ok": False, "message": str(error)}]
+        return [{"subject": "configuration", "ok": False, "message": str(error), "warning": False}]
 
 
 def connectors(

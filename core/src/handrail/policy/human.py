@@ -170,7 +170,7 @@ def _is_rather_wanted(known: list[_Word], place: int) -> bool:
         begin -= 1
         if "but" in known[begin].kinds:
             before = known[max(0, begin - NEIGHBOURS) : begin]
-            kinds = [each.kinds for each in before if each.part == known[begin].part - 1]
+            kinds = [each.kinds for each in before if 0 < known[begin].part - each.part <= 2]
             return any("not" in one for one in kinds) and any(one & _WISHES for one in kinds)
     return False
 

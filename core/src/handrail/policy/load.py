@@ -1,4 +1,4 @@
-"""Reading a policy: its sections from ``handrail.toml`` or from a file of its own, checked, with every mistake.
+"""Reading a policy: its sections from ``handrail.toml`` or from a file of its own, with every mistake.
 
 Nothing here imports the rule engine before there is a condition to read.
 """
@@ -19,7 +19,8 @@ from handrail.errors import ConfigError
 from handrail.policy.model import Flow, FlowStep, PhraseList, Route, Section, Signals, Timing, Trigger
 
 if TYPE_CHECKING:
-    from handrail.policy.policy import DueBy, Policy
+    from handrail.policy.due import DueBy
+    from handrail.policy.policy import Policy
 
 
 class Sections(Section):
@@ -195,7 +196,7 @@ def _misled(
         if not anywhere and not trigger.desk:
             yield (
                 ("triggers", number),
-                f"{trigger.name!r} can reach no route; give it a desk, or write desk = ... at the top of the file",
+                f"{trigger.name!r} can reach no route; give it a desk, or write desk = ... at the top",
             )
         if trigger.timing.sla is not None and trigger.timing.sla not in promises:
             yield (

@@ -18,8 +18,9 @@ from handrail.policy.detect import declared, detect
 from handrail.policy.due import DueBy, nothing_promised
 from handrail.policy.facts import Detectors, Facts
 from handrail.policy.model import Decision, Destination, Fired, Flow, Route, Signals, Timing, Trigger, raised
-from handrail.policy.rules import SIGNALS, Rule, RuleError, compiled, unknown
+from handrail.policy.rules import Rule, compiled
 from handrail.policy.sensitive import built_in
+from handrail.policy.signals import SIGNALS, RuleError, unknown
 
 Keys = tuple[str | int, ...]
 

@@ -1,0 +1,170 @@
+"""What is suspicious about a policy that works: the part of ``handrail check`` that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from handrail.connector import Finding
+from handrail.durations import format_duration
+from handrail.model import Reason, Urgency
+
+if TYPE_CHECKING:
+    from handrail.config import Config
+    from handrail.policy.model import Trigger
+    from handrail.policy.policy import Policy
+
+MANY = 10
+"""More triggers than these are more than a team can keep in mind."""
+AT_RISK = frozenset({"asked_for_human", "sensitive"})
+"""Signals after which nobody may be made to wait."""
+
+
+def lint(config: Config) -> list[Finding]:
+    """Findings about the policy of ``config``: one that is ok for a policy without warnings."""
+    policy = config.policy
+    if policy is None:
+        return []
+    warnings = [
+        Finding(subject, True, message, warning=True)
+        for look in (_number, _unreachable, _overlapping, _waiting, _groups)
+        for subject, message in look(policy, config)
+    ]
+    return warnings or [Finding("policy", True, f"{len(policy.triggers)} triggers, nothing suspicious")]
+
+
+Warned = Iterator[tuple[str, str]]
+
+
+def _subject(trigger: Trigger) -> str:
+    return f"triggers.{trigger.name}"
+
+
+def _number(policy: Policy, config: Config) -> Warned:
+    if not policy.triggers:
+        yield "policy", "has no trigger, so nothing is ever handed off by it; add [[triggers]]"
+    if len(policy.triggers) > MANY:
+        yield (
+            "policy",
+            f"has {len(policy.triggers)} triggers; more than {MANY} are hard to keep apart: join conditions "
+            "with or, and leave differences to routes",
+        )
+
+
+def _unreachable(policy: Policy, config: Config) -> Warned:
+    first: dict[str, str] = {}
+    always: str | None = None
+    for trigger, rule in zip(policy.triggers, policy.rules, strict=True):
+        text = " ".join(rule.text.split())
+        if rule.always is False:
+            yield _subject(trigger), "never fires: its condition is always false; remove it"
+        elif always is not None:
+            yield _subject(trigger), f"never decides: {always} stands before it and always fires; move it up"
+        elif text in first:
+            yield _subject(trigger), f"never decides: {first[text]} has the same condition; remove one"
+        elif part := next((name for known, name in first.items() if _implied(text, known)), None):
+            yield _subject(trigger), f"never decides: whenever it fires, {part} fires before it; move it up"
+        first.setdefault(text, trigger.name)
+        always = trigger.name if rule.always else always
+
+
+def _implied(text: str, earlier: str) -> bool:
+    """True when ``text`` is ``earlier and ...``: whatever it wants, the earlier one fires too."""
+    if " or " in text or " or " in earlier or "(" in text or '"' in text or "'" in text:
+        return False  # what stands in brackets or texts cannot be told apart by words
+    return set(earlier.split(" and ")) <= set(text.split(" and "))
+
+
+def _overlapping(policy: Policy, config: Config) -> Warned:
+    """Triggers that ask for the same signals and want different things: the order decides."""
+    pairs = list(zip(policy.triggers, policy.rules, strict=True))
+    for n, (trigger, rule) in enumerate(pairs):
+        for earlier, other in pairs[:n]:
+            shared = sorted(set(_alternatives(rule.text)) & set(_alternatives(other.text)))
+            if shared and rule.text != other.text:
+                yield (
+                    _subject(trigger),
+                    f"overlaps with {earlier.name}, which is asked first: both fire on {shared[0]}; take it "
+                    "out of one of them",
+                )
+
+
+def _alternatives(text: str) -> list[str]:
+    """``a or b`` as its parts; one part where it is no plain list of alternatives."""
+    if "(" in text:
+        return [text.strip()]
+    return [part.strip() for part in text.split(" or ") if " and " not in part]
+
+
+def _waiting(policy: Policy, config: Config) -> Warned:
+    """A customer who asks for a person, or is at risk, is never made to wait by accident."""
+    at_once: list[tuple[str, Trigger]] = []
+    for trigger, rule in reversed(list(zip(policy.triggers, policy.rules, strict=True))):
+        risks = [one for one in sorted(AT_RISK & rule.uses) if f"not {one}" not in rule.text]
+        if trigger.timing.now:
+            at_once += [(risk, trigger) for risk in risks]
+            continue
+        if risks or trigger.reason in _RISKY:
+            about = risks[0] if risks else trigger.reason.value
+            yield _subject(trigger), f'makes a customer wait, and is about {about}; write timing = "now"'
+        for risk, other in at_once:
+            if not risks and f"not {risk}" not in rule.text:
+                yield (
+                    _subject(trigger),
+                    f"waits and stands before {other.name}: where both fire, the customer waits; move it "
+                    f"behind, or add: and not {risk}",
+                )
+        yield from _longer_than_promised(trigger, config)
+    if policy.triggers and not any("asked_for_human" in rule.uses for rule in policy.rules):
+        yield "policy", "no trigger asks for asked_for_human: a customer who wants a person is not heard"
+
+
+_RISKY = (Reason.CUSTOMER_REQUEST, Reason.SENSITIVE)
+
+
+def _longer_than_promised(trigger: Trigger, config: Config) -> Warned:
+    promise: Any = config.sla.get("default")
+    wait = trigger.timing.wait or timedelta(0)
+    name = trigger.timing.sla or "first_response"
+    promised = getattr(promise, name, {})
+    for urgency in _urgencies(trigger):
+        within = promised.get(urgency)
+        if within is None:
+            continue
+        if wait >= within:
+            yield (
+                _subject(trigger),
+                f"waits {format_duration(wait)}, and the {name} is promised within {format_duration(within)} "
+                f"for {urgency}; wait less",
+            )
+        if trigger.timing.lead is not None and trigger.timing.lead >= within:
+            yield (
+                _subject(trigger),
+                f"has a lead of {format_duration(trigger.timing.lead)}, and the {name} is promised within "
+                f"{format_duration(within)} for {urgency}: it hands off at once; make the lead shorter",
+            )
+
+
+def _urgencies(trigger: Trigger) -> list[Urgency]:
+    from handrail.policy.model import raised
+
+    return [raised(Urgency.NORMAL, trigger.urgency)]
+
+
+def _groups(policy: Policy, config: Config) -> Warned:
+    """Groups that no desk knows by our name and that cannot fall back to a default."""
+    sections = (("triggers", policy.triggers), ("routes", policy.routes))
+    for section, number, rule in ((s, n, one) for s, rules in sections for n, one in enumerate(rules)):
+        desks = [rule.desk] if rule.desk else list(config.desks)
+        if rule.group is None or any(rule.group in config.desks[name].groups for name in desks):
+            continue
+        if not any(config.desks[name].groups for name in desks):
+            continue  # no desk maps anything: groups go by their own names
+        name = getattr(rule, "name", None) or f"[{number}]"
+        where = f"desks.{desks[0]}.groups"
+        default = all("default" in config.desks[each].groups for each in desks)
+        then = (
+            "it is looked for by that very name, then goes to the default" if default else "it may get lost"
+        )
+        yield f"{section}.{name}", f"no desk maps the group {rule.group!r}: {then}; add it to {where}"
