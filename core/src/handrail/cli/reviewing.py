@@ -250,9 +250,14 @@ def _print(blocks: Iterable[Block]) -> None:
             for line in block.lines:
                 typer.echo(f"  {' '.join(clean(line).split())}")
         elif block.rows:
-            table([name.upper() for name in block.columns], cells(block.rows))
+            table([_heading(name) for name in block.columns], cells(block.rows))
         else:
             typer.echo("  none")
+
+
+def _heading(name: str) -> str:
+    """A column's name in capitals; a file's stays as it is."""
+    return name if "." in name else name.upper()
 
 
 def add_to(app: typer.Typer) -> None:

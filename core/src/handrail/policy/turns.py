@@ -88,7 +88,7 @@ def _escalation(then: Conversation, decision: Decision) -> Escalation:
         then.messages[-1].at,
         decision.kind,
         decision.trigger,
-        decision.because,
+        decision.fired[0].because if decision.fired else decision.because,
         decision.reason,
         decision.desk or None,
         decision.group,
