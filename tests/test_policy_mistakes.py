@@ -135,6 +135,7 @@ MISTAKES = {
     ),
     "the length of the text": (when("'text.length > 3'"), 8, "triggers[1].when", "text can only be searched"),
     "another function": (when("'length(topic) > 3'"), 8, "triggers[1].when", "'length' is not known"),
+    "a backslash": (when("""'"\\d" in text'"""), 8, "triggers[1].when", "write two for one"),
     "powers": (when("'turns ** 2 > 3'"), 8, "triggers[1].when", "calculates with + - * / only"),
     "a misspelt category": (when("'\"leagl\" in sensitive'"), 8, "triggers[1].when", "did you mean legal?"),
     "a number for a condition": (when("3"), 8, "triggers[1].when", "should be a text; put it in quotes"),

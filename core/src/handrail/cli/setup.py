@@ -11,7 +11,7 @@ import typer
 from handrail.cli.common import ConfigOption, JsonOption, emit, opened, table
 
 if TYPE_CHECKING:
-    from handrail.connector import Connector
+    from handrail.connector import Connector, Finding
 
 UnusedConfig = Annotated[Path | None, typer.Option("--config", hidden=True)]
 
@@ -79,23 +79,26 @@ def check(
     raise typer.Exit(0 if all(finding["ok"] for finding in found) else 1)
 
 
+def _shown(finding: Finding) -> dict[str, Any]:
+    shown = {"subject": finding.subject, "ok": finding.ok, "message": finding.message}
+    return shown | ({"warning": True} if finding.warning else {})
+
+
 def _verdict(finding: dict[str, Any]) -> str:
-    return "WRONG" if not finding["ok"] else "WARNING" if finding["warning"] else "ok"
+    return "WRONG" if not finding["ok"] else "WARNING" if finding.get("warning") else "ok"
 
 
 def _findings(config: Path | None, offline: bool, as_json: bool) -> list[dict[str, Any]]:
     """What was found. With --json a configuration that cannot be read is a finding too."""
-    from dataclasses import asdict
-
     from handrail.errors import ConfigError
 
     try:
         with opened(config) as rail:
-            return [asdict(finding) for finding in rail.check(offline=offline)]
+            return [_shown(finding) for finding in rail.check(offline=offline)]
     except ConfigError as error:
         if not as_json:
             raise
-        return [{"subject": "configuration", "ok": False, "message": str(error), "warning": False}]
+        return [{"subject": "configuration", "ok": False, "message": str(error)}]
 
 
 def connectors(

@@ -13,7 +13,7 @@ from typing import Any
 from handrail.model import Attempt, Conversation, Message, Role, is_greeting
 from handrail.policy.amount import amount_in
 from handrail.policy.human import AskedForHuman
-from handrail.policy.phrases import BREAKS, own_words, plain, words_of
+from handrail.policy.phrases import BREAKS, Heard
 from handrail.policy.sensitive import Sensitive
 from handrail.redact import mask
 from handrail.text import one_line
@@ -25,6 +25,13 @@ SHORTEST = 4
 EARLIER = 20
 """So many earlier messages are compared with a new one, and so many words of each."""
 WORDS = 200
+
+
+_LOOKED_FOR = frozenset({"amount", "sensitive", "repeated_question", "asked_for_human"})
+
+
+Ground = tuple[str, Any, tuple[str, int] | None]
+"""A signal, its value, and the message that showed it with its number."""
 
 
 class Detectors:
@@ -65,6 +72,7 @@ class Facts:
         self.values |= {search.key: False for search in searches}
         self.values |= {"amount": self._given, "last": None, "question": None}
         self._asked = False
+        self._looks = not uses.isdisjoint(_LOOKED_FOR)
         self._begin()
 
     def _begin(self) -> None:
@@ -97,28 +105,31 @@ class Facts:
         return changed
 
     def _listen(self, text: str) -> set[str]:
-        values, uses = self.values, self._uses
+        values = self.values
         self._turns += 1
         values["turns"] += 1
         values["last"] = text
         changed = {"turns", "last"}
         if not self._asked:
             changed |= self._hear_first(text)
-        own = own_words(text)
-        if "amount" in uses:
-            changed |= self._hear_amount(own)
-        if "sensitive" in uses or "repeated_question" in uses:
-            words = words_of(plain(own))
-            if "sensitive" in uses:
-                changed |= self._hear_sensitive(words, own)
-            if "repeated_question" in uses:
-                changed |= self._hear_question(words, text)
-        wanted = "asked_for_human" in uses and not values["asked_for_human"]
-        if wanted and self._detectors.asked_for_human.asks(own):
-            changed |= self._saw("asked_for_human", True, text)
+        if self._looks:
+            changed |= self._look(Heard(text), text)
         for search in self._searches:
             if not values[search.key] and search.finds(text):
                 changed |= self._saw(search.key, True, text)
+        return changed
+
+    def _look(self, heard: Heard, text: str) -> set[str]:
+        uses, changed = self._uses, set[str]()
+        if "amount" in uses:
+            changed |= self._hear_amount(heard, text)
+        if "sensitive" in uses:
+            changed |= self._hear_sensitive(heard, text)
+        if "repeated_question" in uses:
+            changed |= self._hear_question(heard, text)
+        wanted = "asked_for_human" in uses and not self.values["asked_for_human"]
+        if wanted and self._detectors.asked_for_human.asks_in(heard):
+            changed |= self._saw("asked_for_human", True, text)
         return changed
 
     def _hear_first(self, text: str) -> set[str]:
@@ -133,37 +144,30 @@ class Facts:
         self.said[name] = (text, self._turns)
         return {name}
 
-    def _hear_amount(self, text: str) -> set[str]:
-        named, known = amount_in(text), self.values["amount"]
-        if self._given is None and named is not None and (known is None or named > known):
+    def _hear_amount(self, heard: Heard, text: str) -> set[str]:
+        if self._given is not None:
+            return set()
+        named, known = amount_in(heard), self.values["amount"]
+        if named is not None and (known is None or named > known):
             return self._saw("amount", named, text)
         return set()
 
-    def _hear_sensitive(self, words: list[str], text: str) -> set[str]:
+    def _hear_sensitive(self, heard: Heard, text: str) -> set[str]:
         known = self.values["sensitive"]
-        fresh = [each for each in self._detectors.sensitive.categories(words, text) if each not in known]
+        fresh = [each for each in self._detectors.sensitive.categories(heard) if each not in known]
         return self._saw("sensitive", (*known, *fresh), text) if fresh else set()
 
-    def _hear_question(self, words: list[str], text: str) -> set[str]:
-        said = frozenset(words[:WORDS]) - BREAKS
+    def _hear_question(self, heard: Heard, text: str) -> set[str]:
+        said = (heard.unique if len(heard.words) <= WORDS else frozenset(heard.words[:WORDS])) - BREAKS
         if len(said) < SHORTEST:
             return set()
         again = any(_is_like(said, earlier) for earlier in self._earlier)
         self._earlier.append(said)
         return self._saw("repeated_question", True, text) if again else set()
 
-    def because(self, path: str) -> str:
-        """Why a signal is what it is, in a few words."""
-        value = self._at(path)
-        if path in self.said and value:
-            text, turn = self.said[path]
-            what = f"{path} ({', '.join(value)})" if path == "sensitive" else path
-            return f'{what}: the customer wrote "{_excerpt(text)}" (turn {turn})'
-        if value is None:
-            return f"{path} is not known"
-        if isinstance(value, bool):
-            return f"{path} is {'true' if value else 'false'}"
-        return f"{path} is {_shown(value)}"
+    def ground(self, path: str) -> Ground:
+        """What a signal is now, and which message showed it: enough to say it later."""
+        return path, self._at(path), self.said.get(path)
 
     def _at(self, path: str) -> Any:
         if path in self.values:
@@ -174,8 +178,22 @@ class Facts:
         return value
 
 
+def because(ground: Ground) -> str:
+    """Why a signal is what it is, in a few words."""
+    path, value, shown = ground
+    if shown and value:
+        what = f"{path} ({', '.join(value)})" if path == "sensitive" else path
+        return f'{what}: the customer wrote "{_excerpt(shown[0])}" (turn {shown[1]})'
+    if value is None:
+        return f"{path} is not known"
+    if isinstance(value, bool):
+        return f"{path} is {'true' if value else 'false'}"
+    return f"{path} is {_shown(value)}"
+
+
 def _is_like(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= ALIKE * max(len(one), len(other))
+    least = ALIKE * max(len(one), len(other))
+    return min(len(one), len(other)) >= least and len(one & other) >= least
 
 
 def _excerpt(text: str) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from handrail.policy.phrases import BREAKS, Found, Phrases, is_scattered, own_words, plain, unquoted, words_of
+from handrail.policy.phrases import BREAKS, Found, Heard, Phrases, plain, unquoted, words_of
 
 GAP = 5
 """So many words may stand between a wish and the person."""
@@ -58,15 +58,18 @@ class AskedForHuman:
 
     def asks(self, text: str) -> bool:
         """True when a customer's message asks for a person; linear in its length."""
-        text = plain(unquoted(own_words(text)))
-        if is_scattered(text) and any(one.asks(text) for one in self._scattered):
-            return True
-        return self.asks_in(words_of(text))
+        return self.asks_in(Heard(text))
 
-    def asks_in(self, words: list[str]) -> bool:
-        """The same of the words of a plain text without quotations."""
-        if self._first.isdisjoint(words):
+    def asks_in(self, heard: Heard) -> bool:
+        """The same of a message that was cut into words already."""
+        text, words = heard.plain, heard.words
+        if not heard.scattered and self._first.isdisjoint(heard.unique):
             return False
+        if heard.quotes:
+            text = plain(unquoted(heard.own))
+            words = words_of(text)
+        if heard.scattered and any(one.asks(text) for one in self._scattered):
+            return True
         found = list(self._known.find(words))
         wanted = {language for each in found for language in self._meaning(each.kinds).who}
         return any(self._asks(language, words, found) for language in sorted(wanted))

@@ -67,6 +67,20 @@ def is_scattered(text: str) -> bool:
     return not text.isascii() and _SCATTERED.search(text) is not None
 
 
+class Heard:
+    """A message, cut into words once for all that look at it. ``own`` is it without the lines of others."""
+
+    __slots__ = ("own", "plain", "quotes", "scattered", "unique", "words")
+
+    def __init__(self, text: str) -> None:
+        self.own = own_words(text)
+        self.plain = plain(self.own)
+        self.words = words_of(self.plain)
+        self.unique = frozenset(self.words)
+        self.scattered = is_scattered(self.plain)
+        self.quotes = not _QUOTES.isdisjoint(self.plain)
+
+
 class Found(NamedTuple):
     """A phrase among words, from ``start`` to before ``end``; ``kinds`` is what the phrase stands for."""
 

@@ -16,7 +16,7 @@ from handrail.errors import ConfigError
 from handrail.model import Attempt, Conversation, Message, Role, Urgency
 from handrail.policy.detect import declared, detect
 from handrail.policy.due import DueBy, nothing_promised
-from handrail.policy.facts import Detectors, Facts
+from handrail.policy.facts import Detectors, Facts, Ground, because
 from handrail.policy.model import Decision, Destination, Fired, Flow, Route, Signals, Timing, Trigger, raised
 from handrail.policy.rules import Rule, compiled
 from handrail.policy.sensitive import built_in
@@ -37,18 +37,23 @@ def _dotted(keys: Keys) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Turn:
     """What a message of a conversation changed.
 
-    ``index`` is the message's place from 0. ``fired`` are the triggers that did not fire before it and do
-    now; ``firing`` are the names of all that fire after it, in the policy's order.
+    ``index`` is the message's place from 0. ``firing`` are the names of all triggers that fire after it, in
+    the policy's order; ``fired`` are those that did not fire before it.
     """
 
     index: int
     message: Message
-    fired: tuple[Fired, ...]
     firing: tuple[str, ...]
+    _fresh: tuple[tuple[str, list[Ground]], ...] = ()
+
+    @property
+    def fired(self) -> tuple[Fired, ...]:
+        """The triggers that fire now and did not before; their sentences are made when this is asked."""
+        return tuple(Fired(name=name, because=_sentence(grounds)) for name, grounds in self._fresh)
 
 
 class Policy:
@@ -133,7 +138,9 @@ class Policy:
             hearing.hear(index, message)
         _, errors = hearing.ask_plugins(conversation)
         fired = tuple(
-            hearing.fired(n) for n, rule in enumerate(self.rules) if rule.holds(hearing.facts.values)
+            Fired(name=trigger.name, because=hearing.because(rule))
+            for trigger, rule in zip(self.triggers, self.rules, strict=True)
+            if rule.holds(hearing.facts.values)
         )
         head: dict[str, Any] = {
             "conversation_id": conversation.id,
@@ -144,20 +151,28 @@ class Policy:
         if not fired:
             return Decision(kind="keep", because="no trigger fires", **head)
         trigger = next(each for each in self.triggers if each.name == fired[0].name)
-        return self._decision(trigger, fired, hearing.facts, now, default_desk, head)
+        return self._decision(trigger, fired, hearing, now, default_desk, head)
 
     def _decision(
-        self, trigger: Trigger, fired: tuple[Fired, ...], facts: Facts, now: datetime, desk: str, head: Any
+        self,
+        trigger: Trigger,
+        fired: tuple[Fired, ...],
+        hearing: _Hearing,
+        now: datetime,
+        desk: str,
+        head: Any,
     ) -> Decision:
-        routes = [n for n, rule in enumerate(self.route_rules) if rule is None or rule.holds(facts.values)]
+        routes = [
+            n for n, rule in enumerate(self.route_rules) if rule is None or rule.holds(hearing.facts.values)
+        ]
         to = _destination([trigger, *(self.routes[n] for n in routes)])
         urgency = to.pop("urgency")
         until = self._until(trigger.timing, urgency, now)
         kind: Literal["wait", "hand_off"] = "wait" if until is not None and until > now else "hand_off"
-        because = f"{fired[0].name}: {fired[0].because}"
+        why = f"{fired[0].name}: {fired[0].because}"
         return Decision(
             kind=kind,
-            because=f"{because}; {_waits(trigger.timing)}" if kind == "wait" else because,
+            because=f"{why}; {_waits(trigger.timing)}" if kind == "wait" else why,
             trigger=trigger.name,
             reason=trigger.reason,
             urgency=urgency,
@@ -166,7 +181,7 @@ class Policy:
             until=until if kind == "wait" else None,
             timing=trigger.timing,
             fired=fired,
-            routes=tuple(self._routed(n, facts) for n in routes),
+            routes=tuple(self._routed(n, hearing) for n in routes),
             **to,
             **head,
         )
@@ -176,10 +191,10 @@ class Policy:
             return now + timing.wait
         return self.due_by(timing, urgency, now) if timing.sla is not None else None
 
-    def _routed(self, n: int, facts: Facts) -> Fired:
+    def _routed(self, n: int, hearing: _Hearing) -> Fired:
         route, rule = self.routes[n], self.route_rules[n]
-        because = "takes every handoff" if rule is None else _because(rule, facts)
-        return Fired(name=route.name or f"routes[{n}]", because=because)
+        why = "takes every handoff" if rule is None else hearing.because(rule)
+        return Fired(name=route.name or f"routes[{n}]", because=why)
 
     def walk(self, conversation: Conversation) -> Iterator[Turn]:
         """The conversation as it happened: what changed with each message.
@@ -189,13 +204,21 @@ class Policy:
         """
         hearing = _Hearing(self, conversation)
         state = [False] * len(self.rules)
+        firing: tuple[str, ...] = ()
         for index, message in enumerate(conversation.messages):
             changed = hearing.hear(index, message)
             if self._asks_plugins and message.role is Role.CUSTOMER:
                 changed |= hearing.ask_plugins(_so_far(conversation, index))[0]
-            fresh = hearing.update(state, None if index == 0 else changed)
-            firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
-            yield Turn(index, message, tuple(hearing.fired(n) for n in fresh), firing)
+            changed &= self._uses
+            fresh: tuple[tuple[str, list[Ground]], ...] = ()
+            if changed or index == 0:
+                before = list(state)
+                hearing.update(state, changed, index == 0)
+                if state != before:
+                    new = [n for n, now in enumerate(state) if now and not before[n]]
+                    fresh = tuple((self.triggers[n].name, hearing.grounds(self.rules[n])) for n in new)
+                    firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
+            yield Turn(index, message, firing, fresh)
 
 
 def unknown_category(name: str, known: set[str]) -> str:
@@ -225,22 +248,21 @@ class _Hearing:
         values, errors = detect(conversation)
         return self.facts.detected(values), tuple(errors)
 
-    def update(self, state: list[bool], changed: set[str] | None) -> list[int]:
-        """Ask the rules again that depend on ``changed`` (None: all); those that fire now and did not."""
-        fresh, values = [], self.facts.values
+    def update(self, state: list[bool], changed: set[str], every: bool) -> None:
+        """Ask the rules again that depend on what ``changed``, or ``every`` one."""
         for n, rule in enumerate(self._policy.rules):
-            if changed is None or not rule.uses.isdisjoint(changed):
-                before, state[n] = state[n], bool(rule.holds(values))
-                if state[n] and not before:
-                    fresh.append(n)
-        return fresh
+            if every or not rule.uses.isdisjoint(changed):
+                state[n] = bool(rule.holds(self.facts.values))
 
-    def fired(self, n: int) -> Fired:
-        return Fired(name=self._policy.triggers[n].name, because=_because(self._policy.rules[n], self.facts))
+    def grounds(self, rule: Rule) -> list[Ground]:
+        return [self.facts.ground(path) for path in rule.grounds(self.facts.values)]
+
+    def because(self, rule: Rule) -> str:
+        return _sentence(self.grounds(rule))
 
 
-def _because(rule: Rule, facts: Facts) -> str:
-    return "; ".join(map(facts.because, rule.grounds(facts.values))) or "it always applies"
+def _sentence(grounds: list[Ground]) -> str:
+    return "; ".join(map(because, grounds)) or "it always applies"
 
 
 def _waits(timing: Timing) -> str:

@@ -6,6 +6,8 @@ search or by RE2, never by a pattern that backtracks.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,9 +78,22 @@ _MATCHES = rule_engine.DataType.FUNCTION(
 )
 
 
+_PATTERN = re.compile(r"""(\bmatches\s*\([^"'()]*,\s*)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_ESCAPE = re.compile(r"""\\(?!["'])""")
+
+
+def _raw(text: str) -> str:
+    """``text`` with its patterns as they were written: a backslash in them is not the parser's."""
+    return _PATTERN.sub(lambda call: call[1] + _ESCAPE.sub(r"\\\\", call[2]), text)
+
+
 def _parsed(text: str, known: Mapping[str, str]) -> Any:
     try:
-        return rule_engine.Rule(text, _context(known, typed=True)).statement
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)
+            return rule_engine.Rule(_raw(text), _context(known, typed=True)).statement
+    except DeprecationWarning:
+        raise RuleError("has a backslash that stands for nothing; write two for one") from None
     except errors.SymbolResolutionError as error:
         raise RuleError(unknown(error.symbol_name, [*known, "matches"])) from None
     except errors.RuleSyntaxError as error:

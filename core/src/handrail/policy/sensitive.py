@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
 
-from handrail.policy.phrases import Phrases, is_scattered, plain
+from handrail.policy.phrases import Heard, Phrases
 
 
 @lru_cache(maxsize=1)
@@ -26,11 +26,11 @@ class Sensitive:
         self._known = Phrases((phrase, name) for name, phrases in lists.items() for phrase in phrases)
         self._first = self._known.first_words
 
-    def categories(self, words: list[str], text: str) -> list[str]:
-        """The categories of a message, given its words and its text, in the order of the alphabet."""
+    def categories(self, heard: Heard) -> list[str]:
+        """The categories of a message, in the order of the alphabet. Quotations count as well."""
         found: set[str] = set()
-        if not self._first.isdisjoint(words):
-            found.update(*(each.kinds for each in self._known.find(words)))
-        if is_scattered(text):
-            found.update(*(kinds for _, kinds in self._known.inside(plain(text))))
+        if not self._first.isdisjoint(heard.unique):
+            found.update(*(each.kinds for each in self._known.find(heard.words)))
+        if heard.scattered:
+            found.update(*(kinds for _, kinds in self._known.inside(heard.plain)))
         return sorted(found)
