@@ -108,6 +108,13 @@ def test_nothing_after_the_transfer_is_seen_and_the_transfer_itself_triggers_not
     assert one(after).results[0].verdict == "miss"
 
 
+def test_what_was_tried_after_a_person_spoke_is_not_seen() -> None:
+    person = {"role": "human", "text": "Bo here"}
+    conversation = chat(user("My bag"), ai("Hm"), person, *FAILS, user("Well?"))
+
+    assert one(conversation).results[0].verdict == "miss"
+
+
 def test_a_hit_fires_at_the_transfer_or_before_it() -> None:
     at_once = one(chat(user("Hi there, my bag"), user("A human please"), *TRANSFER))
     earlier = one(chat(user("A human please"), ai("No"), user("But"), ai("No"), user("Well"), *TRANSFER))
@@ -195,8 +202,10 @@ def test_examples_are_few_however_many_conversations() -> None:
 
 
 def test_a_conversation_that_begins_with_a_person_has_no_turn_of_the_policys() -> None:
-    messages = [{"role": "human", "text": "Hello, Bo here"}, {"role": "customer", "text": "A human please"}]
-    entry = one(conversation_from({"messages": messages}))
+    said = (("ai", "Welcome"), ("human", "Bo here"), ("customer", "A human please"))
+    messages = [{"role": role, "text": text} for role, text in said]
+    always = Policy([Trigger(name="always", when='question != "x" or turns >= 0')])
+    entry = one(conversation_from({"messages": messages}), always)
 
     assert entry.transferred
     assert entry.results[0].verdict == "miss"
