@@ -1,10 +1,10 @@
 """What a replay costs: its time as a ratio to parsing the same file in the same run, and its memory.
 
-    uv run python tests/benchmarks/replay.py CONVERSATIONS.jsonl [POLICY.toml]
+    uv run python tests/benchmarks/replay.py CONVERSATIONS.jsonl POLICY.toml
 
-Time: the best of five rounds, parsing and replaying in turns; a replay parses too, so 1.0 would be free and
-2.0 is the most that it may cost. Memory: the same conversations again and again, each with an id of its own,
-until there are 1,000 and 100,000, through a pipe into ``handrail replay - --json``.
+Time: processor time, the best of five rounds, parsing and replaying in turns; a replay parses too, so 1.0
+would be free and 2.0 is the most that it may cost. Memory: the same conversations again and again, each with
+an id of its own, until there are 1,000 and 100,000, through a pipe into ``handrail replay - --json``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from handrail.policy.load import load_policy
+from handrail.policy.reading import read_policy
 from handrail.policy.replay import Replay, Running
 from handrail.transcripts import read_conversations
 
@@ -26,13 +26,13 @@ SIZES = (1_000, 100_000)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def ratio(file: Path, policy_file: Path) -> None:
-    policy = load_policy(policy_file)
+    policy = read_policy(policy_file).policy
 
     def parse() -> None:
         for _ in read_conversations(file):
