@@ -217,6 +217,25 @@ def test_a_mistake_in_the_policy_is_one_even_without_secrets(file: Path, config:
     assert "asked_for_human" in run("replay", str(file), "--config", str(config), status=1).stderr
 
 
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "tau-bench-airline.jsonl"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real conversations (../shared/data) are not here")
+@pytest.mark.usefixtures("config")
+def test_the_first_policy_on_real_conversations_says_what_it_finds_and_adds(tmp_path: Path) -> None:
+    first = tmp_path / "first.toml"
+    run("init", "--config", str(first))
+    found = json.loads(run("replay", str(REAL), "--config", str(first), "--json").stdout)["summary"]
+    lines = run("replay", str(REAL), "--config", str(first)).stdout
+    counted = found["policy"]
+
+    assert (found["conversations"], found["transferred"]) == (100, 22)
+    assert counted["hits"] + counted["misses"] == 22
+    assert counted["hits"] > 10
+    assert f"It finds {counted['hits']} of the 22 real transfers" in lines
+    assert f"It adds {counted['false_alarms']}:" in lines
+
+
 def test_report_prints_the_same_as_lines_json_and_a_page(config: Path, tmp_path: Path) -> None:
     with Handrail.open(config) as rail:
         for number in range(3):
