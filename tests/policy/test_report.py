@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.desks import Worlds
 
 from handrail.ids import ulid
 from handrail.model import (
@@ -173,6 +174,14 @@ def test_a_ticket_that_left_its_first_group_was_rerouted(happened: Happened) -> 
     happened.update(triaged, "assignment", HOUR, group="Billing")
 
     assert happened.report()["all"]["rerouted"] == 1
+
+
+def test_the_group_that_a_ticket_began_in_is_kept(worlds: Worlds) -> None:
+    world = worlds(settings={"groups": {"first-line": "Support"}})
+    handoff = world.hand_off(group="first-line")
+    world.run()
+
+    assert [update.group for update in world.updates(handoff, UpdateKind.CREATED)] == ["Support"]
 
 
 def test_first_answers_are_timed_and_held_against_the_promise(happened: Happened) -> None:
