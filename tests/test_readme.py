@@ -57,7 +57,7 @@ def test_its_commands_exist() -> None:
 
 
 def test_its_configuration_loads(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
+    text = "\n".join(blocks("toml"))
     path = tmp_path / "handrail.toml"
     path.write_text(text)
     config = load(path, {"ZENDESK_CLIENT_SECRET": "s-1", "ZENDESK_WEBHOOK_SECRET": "s-2"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from handrail.durations import Duration
 from handrail.model import Reason, Time, Urgency
@@ -81,6 +81,21 @@ class Timing(Section):
 
 
 NOW = Timing.model_validate("now")
+_TIMING_SCHEMA = {
+    "anyOf": [
+        {"const": "now"},
+        {
+            "type": "object",
+            "properties": {
+                "wait": {"type": "string", "examples": ["10m"]},
+                "sla": {"enum": ["first_response", "resolution"]},
+                "lead": {"type": "string", "examples": ["20m"]},
+            },
+            "additionalProperties": False,
+        },
+    ],
+    "default": "now",
+}
 _SLA_FORM = '{ sla = "first_response", lead = "20m" }'
 
 
@@ -103,7 +118,9 @@ class Trigger(Destination):
     name: Name = Field(description="The trigger's name")
     when: str = Field(description="A condition over the conversation", min_length=1)
     reason: Reason = Field(default=Reason.CONFIGURED, description="Why a person must take over")
-    timing: Timing = Field(default=NOW, description="now, { wait = ... } or { sla = ..., lead = ... }")
+    timing: Annotated[Timing, WithJsonSchema(_TIMING_SCHEMA)] = Field(
+        default=NOW, description="now, { wait = ... } or { sla = ..., lead = ... }"
+    )
     flow: str | None = Field(default=None, description="Steps that come first; a name of [flows]")
 
 
