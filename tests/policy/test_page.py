@@ -77,7 +77,8 @@ def test_the_page_forbids_itself_everything_from_elsewhere() -> None:
 
 
 def test_control_characters_and_halves_of_characters_can_be_written() -> None:
-    html = page("a\x00b\ud800c", [Lines("x", ("\x1b[31m\u202e",))])
+    table = Table("t\x00\x1b", ("name", "n"), (("a", 1),), "bars", ("n",))
+    html = page("a\x00b\ud800c", [Lines("x", ("\x1b[31m\u202e",)), table])
 
     assert html.encode("utf-8").decode() == html
     assert not {"\x00", "\x1b", "\u202e"} & set(html)
