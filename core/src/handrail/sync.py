@@ -91,6 +91,7 @@ class Inbox:
                 status=ticket.status,
                 raw_status=ticket.raw_status,
                 text=ticket.url,
+                group=ticket.group,
             )
             self._store(connection, row, created)
         return self._state(connection, row, ticket.id, ticket.status, at, first=new)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from handrail.cli import deciding, handing, handoffs, moving, setup, working
+from handrail.cli import deciding, handing, handoffs, moving, reviewing, setup, working
 from handrail.cli.common import complain
 
 EXIT_STATUS = """
@@ -75,7 +75,7 @@ def _root(
     """Carries conversations from an AI agent to the help desk, and the humans' answers back."""
 
 
-for group in (setup, deciding, handing, handoffs, working, moving):
+for group in (setup, deciding, handing, handoffs, working, reviewing, moving):
     group.add_to(app)
 
 
