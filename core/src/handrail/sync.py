@@ -75,6 +75,9 @@ class Inbox:
         row = None if new else updates.ticket_of(connection, handoff.desk, ticket.id)
         if row is not None and any(known and at < known for known in (row.updated_at, row.status_at)):
             return  # an answer that came late, or was given once more: the ticket has moved on since
+        if row is not None and not operations.has_set_status(connection, handoff.id):
+            self._snapshot(connection, row, ticket)  # what people changed meanwhile is told, not swallowed
+            return
         updates.save_ticket(connection, handoff.desk, handoff.id, ticket, status_at=at)
         if new:
             created = Update(
@@ -176,7 +179,8 @@ class Inbox:
         stamp = f"{at:%Y%m%d%H%M%S}"
         taken = {self._assignment(connection, row, _assignment(ticket, at, stamp))}
         if ticket.status != row.status:
-            taken.add(self._status(connection, row, _status(ticket, at, stamp)))
+            if not self._is_stale(connection, row, ticket, at):
+                taken.add(self._status(connection, row, _status(ticket, at, stamp)))
         elif not row.status_at or at > row.status_at:  # what is older than this is late
             updates.change_ticket(connection, row.desk, row.id, status_at=at)
         known = updates.ticket_of(connection, row.desk, row.id)
@@ -184,6 +188,12 @@ class Inbox:
         kept = ticket.model_copy(update={"status": Status(known.status), "url": ticket.url or row.url})
         updates.save_ticket(connection, row.desk, row.handoff_id, kept)
         return Taken.STORED if Taken.STORED in taken else Taken.KNOWN
+
+    def _is_stale(self, connection: sa.Connection, row: Any, ticket: Ticket, at: datetime) -> bool:
+        """True for a snapshot from before a change that is known, which shows what was known before that."""
+        if not row.status_at or at >= row.status_at:
+            return False
+        return updates.status_before(connection, row.handoff_id, row.id, at) is ticket.status
 
     # What follows.
 

@@ -129,10 +129,18 @@ def after(connection: sa.Connection, seq: int, limit: int) -> list[tuple[int, Up
 
 def next_status(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
     """The first status that was stored for a ticket at or after a time, or None."""
+    return next(_statuses(connection, handoff_id, ticket_id, updates.c.at >= at, updates.c.at), None)
+
+
+def status_before(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
+    """The last status that was stored for a ticket at or before a time, or None."""
+    return next(_statuses(connection, handoff_id, ticket_id, updates.c.at <= at, updates.c.at.desc()), None)
+
+
+def _statuses(
+    connection: sa.Connection, handoff_id: str, ticket_id: str, which: Any, order: Any
+) -> Iterator[Status | None]:
     kinds = updates.c.kind.in_(("status", "created", "reopened"))
-    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id, kinds, updates.c.at >= at)
-    stored = (
-        Update.model_validate_json(body)
-        for body in connection.execute(query.order_by(updates.c.at)).scalars()
-    )
-    return next((update.status for update in stored if update.ticket_id == ticket_id), None)
+    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id, kinds, which).order_by(order)
+    stored = (Update.model_validate_json(body) for body in connection.execute(query).scalars())
+    return (update.status for update in stored if update.ticket_id == ticket_id)
