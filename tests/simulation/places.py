@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tests.simulation.universe import Universe
 
 
+_STATUSES = ("open", "pending", "solved", "solved", "on_hold")
+
+
 def _rows(reply: Reply) -> list[Any]:
     """A list, as asked for: an answer of another shape is not understood."""
     if not isinstance(reply.json, list):
@@ -183,7 +186,8 @@ class Place:
 
     def set_status(self, ticket_id: str, draw: random.Random) -> str | None:
         assert isinstance(self.desk, CountingAcme)
-        status = draw.choice(["open", "pending", "solved", "solved", "on_hold"])
+        known = self.desk.cases[ticket_id]["status"]
+        status = draw.choice([each for each in _STATUSES if each != known])
         self.desk.human_sets(ticket_id, status)
         return status
 

@@ -67,10 +67,15 @@ def _our_tables() -> list[str]:
 
 
 @cache
-def memory() -> tuple[sqlite3.Connection, sa.Engine]:
-    """One connection to a database in memory, and an engine on it: statements stay compiled."""
+def memory() -> tuple[sqlite3.Connection, sa.Connection]:
+    """One connection to a database in memory, bare and as the store knows it: statements stay compiled.
+
+    Transactions are begun and ended on the bare one. Nothing is lost by sharing it: a universe does one
+    thing at a time, and what runs within an exchange runs outside of any transaction.
+    """
     raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    return raw, sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    return raw, engine.connect()
 
 
 def empty() -> sqlite3.Connection:
@@ -88,7 +93,7 @@ class SimulatedStore(Store):
         self.process = process
         self.url = sa.make_url("sqlite:///simulated.db")
         self.is_sqlite = True
-        self.engine = memory()[1]
+        self.engine = memory()[1].engine
 
     def close(self) -> None:
         """The database outlives its processes."""
@@ -99,15 +104,15 @@ class SimulatedStore(Store):
         self.process.must_live()
         universe.transaction_begins()
         try:
-            with self.engine.connect() as connection:
-                connection.exec_driver_sql("begin immediate")
-                try:
-                    yield connection
-                    self.process.may_die("before a commit")
-                except BaseException:
-                    connection.exec_driver_sql("rollback")
-                    raise
-                connection.exec_driver_sql("commit")
+            raw, connection = memory()
+            raw.execute("begin immediate")
+            try:
+                yield connection
+                self.process.may_die("before a commit")
+            except BaseException:
+                raw.execute("rollback")
+                raise
+            raw.execute("commit")
             universe.transaction_ends(committed=True)
         finally:
             universe.transaction_ends(committed=False)
@@ -116,8 +121,7 @@ class SimulatedStore(Store):
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         self.process.must_live()
-        with self.engine.connect() as connection:
-            yield connection
+        yield memory()[1]
 
 
 class _Bits:

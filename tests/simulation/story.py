@@ -45,12 +45,12 @@ class Tale:
         self.closed = False
         end = universe.settings.hours * HOUR
         self.start = draw.uniform(0, end * 0.9)
-        self.key = f"key-{number}" if draw.random() < 0.5 else None
         self.group = draw.choice([None, "Support", "Nobody"])
         self.told_again = draw.random() < 0.3
         """Later messages come by handing the longer conversation off again."""
-        self.texts = [f"m{number:04d}x{n}x" for n in range(draw.choice([0, 0, 1, 2, 4]))]
-        self.whats = [draw.random() for _ in range(draw.choice([0, 0, 1, 2, 5]))]
+        self.key = f"key-{number}" if draw.random() < 0.5 and not self.told_again else None
+        self.texts = [f"m{number:04d}x{n}x" for n in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 4]))]
+        self.whats = [draw.random() for _ in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 4]))]
         self.wants = draw.choice([*["nothing"] * 14, "cancel", "close", "urgency"])
 
     @property
@@ -72,8 +72,7 @@ class Tale:
     # Handing off.
 
     def _hand_off(self, rail: Any) -> Any:
-        key = self.key if not self.told_again else None
-        return rail.hand_off(self.conversation, key=key, group=self.group)
+        return rail.hand_off(self.conversation, key=self.key, group=self.group)
 
     def _accept(self) -> None:
         accepted = self.universe.call(self._hand_off, lambda: self._soon(20, self._accept))
@@ -100,8 +99,10 @@ class Tale:
 
     def _hand_off_again(self) -> None:
         """The caller asks once more: the same conversation, or what it has become."""
+        if self.key is None and self._ended():
+            return
         again = self.universe.call(self._hand_off)
-        if again is not None and (self.key or not self._ended()):
+        if again is not None:
             self.universe.check(again.id == self.id, f"{self.id} was accepted again as {again.id}")
 
     def _ended(self) -> bool:
@@ -135,6 +136,7 @@ class Tale:
     def _wish(self) -> None:
         try:
             if self.wants == "cancel":
+                self.universe.trace(f"cancel {self.id}")
                 self.cancelled = bool(self.universe.call(lambda rail: rail.cancel(self.id) or True))
             elif self.wants == "close":
                 self.closed = True

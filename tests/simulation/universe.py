@@ -81,8 +81,8 @@ class Settings:
             jumps=draw.choice([0, 0, 0, 60, 600]),
             hooks=hooks,
             hook_loss=draw.choice([0, 0.1, 0.5]),
-            poll=draw.choice([120, 600, 1800]) if not hooks or draw.random() < 0.7 else 6 * HOUR,
-            hours=draw.choice([0.5, 2, 5]),
+            poll=draw.choice([300, 1800, HOUR]) if not hooks or draw.random() < 0.7 else 6 * HOUR,
+            hours=draw.choice([0.5, 2, 4]),
             give_up=draw.choice([0.5, 4, 24]),
         )
 
