@@ -32,6 +32,7 @@ APART = 6.0
 def on_the_way(universe: Universe) -> None:
     """What must hold at any time between two steps."""
     _feed(universe)
+    _settled(universe)
     gone = universe.raw.execute("select what from sim_erased").fetchone()
     universe.check(gone is None, f"{gone} was erased or changed")
     for place in universe.places.values():
@@ -39,6 +40,22 @@ def on_the_way(universe: Universe) -> None:
             twice = [marker for marker, count in place.desk.made.items() if count > 1]
             universe.check(not twice, f"{place.name} made two tickets for {twice}")
         universe.check(place.desk.errors == [], f"the simulated desk itself failed: {place.desk.errors}")
+
+
+def _settled(universe: Universe) -> None:
+    """What a webhook brought that is done with, has been told, without waiting for a poll."""
+    if not universe.places["first"].is_acme:
+        return
+    query = "select id, body, state from hooks where state <> 'todo' and desk = 'first'"
+    known = {id for (id,) in universe.raw.execute("select id from updates")}
+    known |= {f"first:{id}" for (id,) in universe.raw.execute("select event_id from ours")}
+    ours = {id for (id,) in universe.raw.execute("select id from tickets where desk = 'first'")}
+    for hook, body, state in universe.raw.execute(query):
+        event = json.loads(body).get("event") or {}
+        if event.get("by") == "human" and event["case"] in ours:
+            universe.check(
+                f"first:{event['id']}" in known, f"the webhook {hook} is {state}, and {event['id']} was not told"
+            )
 
 
 def _struck(universe: Universe) -> set[str]:
@@ -191,7 +208,8 @@ def _updates(universe: Universe, tale: Tale, row: dict[str, Any], place: Place) 
     if isinstance(place.desk, CountingAcme):
         _statuses(universe, row, place.desk, updates)
     else:
-        solved = bool(tale.acts) and tale.acts[-1].what == "solve"
+        # what a customer says later opens a ticket again
+        solved = bool(tale.acts) and not tale.said and tale.acts[-1].what == "solve"
         check(not solved or row["state"] in ("solved", "closed"), f"{id} is {row['state']}, and was solved")
 
 
