@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from handrail.testing.clock import START
 from tests.simulation.places import CountingAcme, Place
+
+from handrail.testing.clock import START
 
 if TYPE_CHECKING:
     from tests.simulation.story import Tale
@@ -54,7 +55,8 @@ def _settled(universe: Universe) -> None:
         event = json.loads(body).get("event") or {}
         if event.get("by") == "human" and event["case"] in ours:
             universe.check(
-                f"first:{event['id']}" in known, f"the webhook {hook} is {state}, and {event['id']} was not told"
+                f"first:{event['id']}" in known,
+                f"the webhook {hook} is {state}, and {event['id']} was not told",
             )
 
 
@@ -68,9 +70,7 @@ def _feed(universe: Universe) -> None:
     """A subscriber reads on from where it was; nothing may ever appear behind it."""
     seen = universe.feed[-1][0] if universe.feed else 0
     rows = universe.raw.execute("select seq, id from updates order by seq").fetchall()
-    universe.check(
-        rows[: len(universe.feed)] == universe.feed, f"an update appeared below the cursor {seen}"
-    )
+    universe.check(rows[: len(universe.feed)] == universe.feed, f"an update appeared below the cursor {seen}")
     universe.feed = rows
 
 
@@ -235,7 +235,9 @@ def _statuses(universe: Universe, row: dict[str, Any], desk: CountingAcme, updat
         f"{id}: the statuses {names} were told as {[status for _, status in told]}",
     )
     for position, (at, status, by) in enumerate(history):
-        near = [other for other, _, _ in history if other is not at and abs(other - at).total_seconds() < APART]
+        near = [
+            other for other, _, _ in history if other is not at and abs(other - at).total_seconds() < APART
+        ]
         if by == "human" and not near and position and status not in closed_too:
             until = history[position + 1][0] if position + 1 < len(history) else START + timedelta(days=1000)
             there = any(

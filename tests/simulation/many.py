@@ -36,7 +36,9 @@ class Order:
         parts += [f"--handoffs {self.handoffs}", f"--kind {self.kind}" if self.kind else ""]
         for name in ("tales", "only"):
             numbers = getattr(self, name)
-            parts += [f"--{name} {','.join(map(str, sorted(numbers))) or 'none'}"] if numbers is not None else []
+            parts += (
+                [f"--{name} {','.join(map(str, sorted(numbers))) or 'none'}"] if numbers is not None else []
+            )
         return " ".join(filter(None, parts))
 
 
@@ -89,7 +91,9 @@ def fresh_seed() -> int:
     return random.SystemRandom().randrange(10**9)
 
 
-def live_all(wanted: Iterable[Order], *, jobs: int = 1, seconds: float | None = None, stop: bool = False) -> Report:
+def live_all(
+    wanted: Iterable[Order], *, jobs: int = 1, seconds: float | None = None, stop: bool = False
+) -> Report:
     """Live through all, ``jobs`` at once; end early after ``seconds``, or with ``stop`` at the first broken."""
     total, began = Report(), time.monotonic()
     if jobs == 1:

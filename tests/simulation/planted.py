@@ -78,8 +78,9 @@ def hunt(plant: Plant, seed: int, seconds: float = SECONDS) -> Found:
 
 def _hunt_here(seed: int, seconds: float) -> int:
     """In the process that has the planted copy: one universe after the other."""
-    import handrail
     from tests.simulation.many import live, orders
+
+    import handrail
 
     began, found = time.monotonic(), (None, "")
     for order in orders(seed, 10**9):
@@ -98,7 +99,9 @@ def _hunt_here(seed: int, seconds: float) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--seconds", type=float, default=SECONDS)

@@ -51,7 +51,7 @@ class Tale:
         self.key = f"key-{number}" if draw.random() < 0.5 and not self.told_again else None
         self.texts = [f"m{number:04d}x{n}x" for n in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 4]))]
         self.whats = [draw.random() for _ in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 4]))]
-        self.wants = draw.choice([*["nothing"] * 14, "cancel", "close", "urgency"])
+        self.wants = draw.choice([*["nothing"] * 24, *["cancel"] * 3, "close", "urgency"])
 
     @property
     def conversation(self) -> Conversation:

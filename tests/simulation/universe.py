@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from tests.simulation import places, seams
+from tests.simulation.agenda import Agenda
+from tests.simulation.chance import Chance
+from tests.simulation.network import Network
+from tests.simulation.process import Killed, Process
+from tests.simulation.story import Tale
 
 from handrail import delivery
 from handrail.config import Config
@@ -18,12 +24,6 @@ from handrail.connector import Can, Connector
 from handrail.errors import SignatureError
 from handrail.rail import Handrail
 from handrail.testing.clock import START
-from tests.simulation import places, seams
-from tests.simulation.agenda import Agenda
-from tests.simulation.chance import Chance
-from tests.simulation.network import Network
-from tests.simulation.process import Killed, Process
-from tests.simulation.story import Tale
 
 HOUR = 3600.0
 KINDS: dict[str, tuple[type[places.Place], int]] = {
@@ -75,7 +75,7 @@ class Settings:
             crashes=draw.choice([0, 0.002, 0.01, 0.03]),
             meanwhile=draw.choice([0.02, 0.1, 0.3]),
             mischief=draw.choice([0, 0.02, 0.1]),
-            refusals=draw.random() < 0.3,
+            refusals=draw.random() < 0.5,
             near=draw.random() < 0.6,
             skewed=draw.choice([0, 0, 2, 20]),
             jumps=draw.choice([0, 0, 0, 60, 600]),
@@ -263,7 +263,9 @@ class Universe:
     def _lines_of(self, step: str, id: str) -> int | None:
         if not step.startswith("deliver:"):
             return None
-        return int(self.raw.execute("select count(*) from timeline where handoff_id = ?", (id,)).fetchone()[0])
+        return int(
+            self.raw.execute("select count(*) from timeline where handoff_id = ?", (id,)).fetchone()[0]
+        )
 
     # Time passes.
 
