@@ -157,7 +157,7 @@ class Inbox:
 
     def _late_status(self, connection: sa.Connection, row: Any, item: Update, status: Status) -> Taken:
         """An older change never moves a ticket back; it is kept where the other road has not told it."""
-        following = updates.next_status(connection, row.handoff_id, row.id, item.at - _SAME_MOMENT)
+        following = updates.next_status(connection, row.handoff_id, row.id, item.at, status, _SAME_MOMENT)
         if (following or Status(row.status)) is status:
             return Taken.KNOWN
         stored = self._store(connection, row.desk, row.handoff_id, item)
