@@ -52,7 +52,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
-                if name == "simulation":
+                if name == "simulation" and report.when == "call":
                     total.counts.update(Counter(value["counts"]))
                     total.broken += [(None, "")] * value["broken"]  # type: ignore[list-item]
                     seeds.append(str(value["seed"]))

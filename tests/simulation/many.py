@@ -94,7 +94,7 @@ def fresh_seed() -> int:
 def live_all(
     wanted: Iterable[Order], *, jobs: int = 1, seconds: float | None = None, stop: bool = False
 ) -> Report:
-    """Live through all, ``jobs`` at once; end early after ``seconds``, or with ``stop`` at the first broken."""
+    """Live through all, ``jobs`` at once; end early after ``seconds``, or with ``stop`` at the first broken."""  # noqa: E501
     total, began = Report(), time.monotonic()
     if jobs == 1:
         _sum(map(live, wanted), total, began, seconds, stop)

@@ -1,4 +1,4 @@
-"""A simulated process: a Handrail with a name, a clock that may be wrong, and a life that may end anywhere."""
+"""A simulated process: a Handrail with a name, a clock that may be wrong, and a life that may end."""
 
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Where the simulation takes the place of the world: the store's file, processes, sockets, chance.
 
 All that is patched in Handrail is patched here, and nowhere else.

@@ -31,7 +31,7 @@ class Act:
 
 
 class Tale:
-    """One conversation. ``said`` are the tokens of later messages in their order, ``acts`` what people did."""
+    """One conversation. ``said`` are the tokens of later messages in their order, ``acts`` what people did."""  # noqa: E501
 
     def __init__(self, universe: Universe, number: int) -> None:
         self.universe = universe
@@ -162,7 +162,7 @@ class Tale:
         self.acts.append(Act(self.universe.now, place.name, ticket_id, act, token, status))
 
     def _ticket(self) -> tuple[Place, str] | None:
-        """The ticket that Handrail knows, or, where there can be but one, the one that it does not know yet."""
+        """The ticket that Handrail knows, or, where there can be but one, the one that it does not know yet."""  # noqa: E501
         query = "select desk, ticket_id from handoffs where id = ?"
         desk, ticket_id = self.universe.raw.execute(query, (self.id,)).fetchone()
         place = self.universe.places[desk]

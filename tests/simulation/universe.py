@@ -1,4 +1,4 @@
-"""One universe: a seed, a clock, a store, processes that die, desks, people, and everything that goes wrong."""
+"""One universe: a seed, a clock, a store, processes that die, desks, people, and what goes wrong."""
 
 from __future__ import annotations
 
