@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.desks import Acme, SimulatedAcme, Worlds
@@ -40,3 +42,19 @@ def worlds(clock: Clock, acme: SimulatedAcme, tmp_path: Path) -> Iterator[Worlds
 @pytest.fixture
 def connector(acme: SimulatedAcme) -> Acme:
     return Acme(url=acme.url)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the simulation lived through, wherever its shares ran."""
+    from tests.simulation.many import Report
+
+    total, seeds = Report(), []
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "simulation" and report.when == "call":
+                    total.counts.update(Counter(value["counts"]))
+                    total.broken += [(None, "")] * value["broken"]  # type: ignore[list-item]
+                    seeds.append(str(value["seed"]))
+    if seeds:
+        terminalreporter.write_line(f"{total.line}; seeds from {', '.join(seeds)}")

@@ -81,6 +81,9 @@ class Inbox:
         known = None if new else updates.ticket_of(connection, row.desk, ticket.id)
         if known is not None and any(since and at < since for since in (known.updated_at, known.status_at)):
             return str(row.state)  # it came late, or was given once more: the ticket has moved on since
+        if known is not None and not operations.has_set_status(connection, row.id):
+            self._snapshot(connection, known, ticket)  # what people changed meanwhile is told, not swallowed
+            return str(handoffs.get(connection, row.id).state)
         updates.save_ticket(connection, row.desk, row.id, ticket, new=new, status_at=at)
         if new:
             created = Update(
@@ -166,7 +169,7 @@ class Inbox:
 
     def _late_status(self, connection: sa.Connection, row: Any, item: Update, status: Status) -> Taken:
         """An older change never moves a ticket back; it is kept where the other road has not told it."""
-        following = updates.next_status(connection, row.handoff_id, row.id, item.at - _SAME_MOMENT)
+        following = updates.next_status(connection, row.handoff_id, row.id, item.at, status, _SAME_MOMENT)
         if (following or Status(row.status)) is status:
             return Taken.KNOWN
         stored = self._keep(connection, row, item)
@@ -188,7 +191,8 @@ class Inbox:
         stamp = f"{at:%Y%m%d%H%M%S}"
         taken = {self._assignment(connection, row, _assignment(ticket, at, stamp))}
         if ticket.status != row.status:
-            taken.add(self._status(connection, row, _status(ticket, at, stamp)))
+            if not self._is_stale(connection, row, ticket, at):
+                taken.add(self._status(connection, row, _status(ticket, at, stamp)))
         elif not row.status_at or at > row.status_at:  # what is older than this is late
             updates.change_ticket(connection, row.desk, row.id, status_at=at)
         known = updates.ticket_of(connection, row.desk, row.id)
@@ -196,6 +200,12 @@ class Inbox:
         kept = ticket.model_copy(update={"status": Status(known.status), "url": ticket.url or row.url})
         updates.save_ticket(connection, row.desk, row.handoff_id, kept)
         return Taken.STORED if Taken.STORED in taken else Taken.KNOWN
+
+    def _is_stale(self, connection: sa.Connection, row: Any, ticket: Ticket, at: datetime) -> bool:
+        """True for a snapshot from before a change that is known, which shows what was known before that."""
+        if not row.status_at or at >= row.status_at:
+            return False
+        return updates.status_before(connection, row.handoff_id, row.id, at) is ticket.status
 
     # What follows.
 

@@ -106,11 +106,11 @@ def change(connection: sa.Connection, ids: Sequence[str] | str, **values: Any) -
 
 
 def in_doubt(connection: sa.Connection, handoff_id: str) -> bool:
-    """True while a request for this handoff may have had an effect that we do not know of."""
+    """True while a request for this handoff may have had, or had, an effect that no ticket of ours shows."""
     mine = sa.select(operations.c.id).where(
         operations.c.handoff_id == handoff_id, operations.c.state == "todo"
     )
-    query = sa.select(journal.c.n).where(journal.c.operation_id.in_(mine), journal.c.doubt.is_(sa.true()))
+    query = sa.select(journal.c.n).where(journal.c.operation_id.in_(mine), _effective)
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -122,6 +122,17 @@ def last_sent(connection: sa.Connection, handoff_id: str) -> datetime | None:
     query = sa.select(sa.func.max(journal.c.last_sent)).where(journal.c.operation_id.in_(mine))
     found: datetime | None = connection.execute(query.where(journal.c.doubt.is_(sa.true()))).scalar()
     return found
+
+
+_effective = sa.or_(journal.c.doubt.is_(sa.true()), journal.c.done.is_(sa.true()))
+
+
+def has_set_status(connection: sa.Connection, handoff_id: str) -> bool:
+    """True when what was done last for this handoff was to set its ticket's status."""
+    done = sa.and_(operations.c.handoff_id == handoff_id, operations.c.state == "done")
+    query = operations.select().where(done).order_by(operations.c.done_at.desc(), operations.c.seq.desc())
+    row = connection.execute(query.limit(1)).first()
+    return row is not None and bool(json.loads(row.payload).get("status"))
 
 
 class StoredJournal(Journal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -143,12 +143,27 @@ def after(connection: sa.Connection, seq: int, limit: int) -> list[tuple[int, Up
     return [(row.seq, Update.model_validate_json(row.body)) for row in connection.execute(query)]
 
 
-def next_status(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
-    """The first status that was stored for a ticket at or after a time, or None."""
+def next_status(
+    connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime, status: Status, near: timedelta
+) -> Status | None:
+    """The first status that was stored for a ticket at or after a time, or None.
+
+    ``status`` itself counts from ``near`` before that time: clocks of two roads differ.
+    """
+    found = _statuses(connection, handoff_id, ticket_id, updates.c.at >= at - near, updates.c.at)
+    return next((each for when, each in found if when >= at or each is status), None)
+
+
+def status_before(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
+    """The last status that was stored for a ticket at or before a time, or None."""
+    found = _statuses(connection, handoff_id, ticket_id, updates.c.at <= at, updates.c.at.desc())
+    return next((each for _, each in found), None)
+
+
+def _statuses(
+    connection: sa.Connection, handoff_id: str, ticket_id: str, which: Any, order: Any
+) -> Iterator[tuple[datetime, Status | None]]:
     kinds = updates.c.kind.in_(("status", "created", "reopened"))
-    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id, kinds, updates.c.at >= at)
-    stored = (
-        Update.model_validate_json(body)
-        for body in connection.execute(query.order_by(updates.c.at)).scalars()
-    )
-    return next((update.status for update in stored if update.ticket_id == ticket_id), None)
+    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id, kinds, which).order_by(order)
+    stored = (Update.model_validate_json(body) for body in connection.execute(query).scalars())
+    return ((update.at, update.status) for update in stored if update.ticket_id == ticket_id)

@@ -1,0 +1,97 @@
+"""The simulation's share of the suite: 20,000 handoffs on fresh seeds, and faults planted that it must find.
+
+Four classes, so that four processes of pytest share the work. A long run is
+``uv run python tests/simulation/run.py --handoffs 1000000 --jobs 2``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from tests.simulation.many import Order, fresh_seed, live, live_all, orders
+from tests.simulation.planted import Unplantable, check, hunt
+from tests.simulation.plants import PLANTS, Plant
+from tests.simulation.shrink import shrink
+
+HANDOFFS = int(os.environ.get("HANDRAIL_SIMULATED_HANDOFFS", "20000"))
+SHARES = 4
+
+
+def keeps_every_promise(record_property: Any) -> None:
+    seed = fresh_seed()
+    report = live_all(orders(seed, HANDOFFS // SHARES), stop=True)
+    record_property("simulation", {"seed": seed, "counts": dict(report.counts), "broken": len(report.broken)})
+    for order, words in report.broken:
+        pytest.fail(f"{words}\nreplay it: {order.command}\nshrunk:    {shrink(order).command}")
+    assert report.counts["handoffs"] == HANDOFFS // SHARES
+    ended = sum(number for name, number in report.counts.items() if name.startswith("state "))
+    assert ended == report.counts["handoffs"]
+
+
+class TestFirstShare:
+    def test_nothing_is_lost_doubled_or_silent_whatever_goes_wrong(self, record_property: Any) -> None:
+        keeps_every_promise(record_property)
+
+
+class TestSecondShare:
+    def test_nothing_is_lost_doubled_or_silent_whatever_goes_wrong(self, record_property: Any) -> None:
+        keeps_every_promise(record_property)
+
+
+class TestThirdShare:
+    def test_nothing_is_lost_doubled_or_silent_whatever_goes_wrong(self, record_property: Any) -> None:
+        keeps_every_promise(record_property)
+
+
+class TestFourthShare:
+    def test_nothing_is_lost_doubled_or_silent_whatever_goes_wrong(self, record_property: Any) -> None:
+        keeps_every_promise(record_property)
+
+
+class TestReplay:
+    @pytest.mark.parametrize("kind", ["acme", "jira"])
+    def test_a_seed_replays_exactly(self, kind: str) -> None:
+        traces = []
+        for _ in range(2):
+            universe = Order(7, 10, kind).universe(verbose=True)
+            universe.run()
+            traces.append(universe.lines)
+
+        assert traces[0] == traces[1]
+        assert len(traces[0]) > 20
+
+    def test_a_strike_that_is_left_out_does_not_happen(self) -> None:
+        whole = Order(8, 10, "acme").universe()
+        whole.run()
+        assert whole.chance.struck
+
+        quiet = Order(8, 10, "acme", only=frozenset()).universe()
+        quiet.run()
+
+        assert quiet.chance.struck == []
+
+
+class TestPlanted:
+    @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
+    def test_a_planted_fault_fits_the_code_as_it_is(self, plant: Plant) -> None:
+        check(plant)
+
+    def test_a_plant_that_no_longer_fits_is_told_loudly(self) -> None:
+        with pytest.raises(Unplantable, match="0 places in delivery"):
+            check(Plant("outdated", (("delivery.py", "no such line", ""),)))
+
+    @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
+    def test_a_planted_fault_is_found(self, plant: Plant) -> None:
+        found = hunt(plant, plant.seed)
+
+        assert found.seed is not None, f"{plant.name} was not found in {found.seconds:.0f} seconds"
+
+
+def test_a_universe_counts_what_went_wrong_in_it() -> None:
+    report = live(Order(3, 20, "keyed"))
+
+    assert report.broken == []
+    assert report.counts["handoffs"] == 20
+    assert report.counts["exchange"] > 20
