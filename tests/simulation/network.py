@@ -117,6 +117,7 @@ class Network:
             case "refused":
                 raise NotDone("no connection to the desk: it refused, or its name is unknown")
             case "late":
+                universe.late.append(wire.body)
                 universe.later(draw.uniform(1, 240), lambda: self._done(wire, headers))
                 raise Unsure("the connection broke before the whole answer was read")
             case "5xx before" | "5xx after":

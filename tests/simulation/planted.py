@@ -59,14 +59,16 @@ def planted(plant: Plant, folder: Path) -> None:
 
 def hunt(plant: Plant, seed: int, seconds: float = SECONDS) -> Found:
     """Live through universes with the planted fault until one breaks."""
+    from tests.simulation.seams import template
+
     with tempfile.TemporaryDirectory() as folder:
         planted(plant, Path(folder))
+        ready = Path(folder) / "template.db"
+        ready.write_bytes(template())
         began = time.perf_counter()
         arguments = [sys.executable, str(Path(__file__)), "--hunt", str(seed), "--seconds", str(seconds)]
-        path = folder
-        done = subprocess.run(
-            arguments, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
-        )
+        known = os.environ | {"PYTHONPATH": folder, "HANDRAIL_TEMPLATE": str(ready)}
+        done = subprocess.run(arguments, env=known, capture_output=True, text=True, check=False)
         spent = time.perf_counter() - began
     if done.returncode not in (0, 3):
         raise RuntimeError(f"{plant.name}: {done.stderr[-2000:]}")

@@ -32,7 +32,7 @@ PLANTS = (
     ),
     _one(
         "done is written before the request leaves",
-        "delivery.py",
+        "claims.py",
         "operations.change(connection, operation.id, tries=operation.tries + 1)",
         'operations.change(connection, operation.id, tries=operation.tries + 1, state="done")',
     ),
@@ -52,8 +52,8 @@ PLANTS = (
     _one(
         "the order of operations is forgotten",
         "store/operations.py",
-        'def todo(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:\n    query = operations.select().where(operations.c.handoff_id == handoff_id, operations.c.state == "todo")\n    return connection.execute(query.order_by(operations.c.seq)).all()',
-        'def todo(connection: sa.Connection, handoff_id: str) -> Sequence[sa.Row[Any]]:\n    query = operations.select().where(operations.c.handoff_id == handoff_id, operations.c.state == "todo")\n    return connection.execute(query.order_by(operations.c.kind, operations.c.seq.desc())).all()',
+        '"todo")\n    .order_by(operations.c.seq)\n)\n_FIRST',
+        '"todo")\n    .order_by(operations.c.kind, operations.c.seq.desc())\n)\n_FIRST',
     ),
     _one(
         "a 5xx counts as not done",
@@ -97,8 +97,8 @@ PLANTS = (
     _one(
         "an update is told once for each road",
         "sync.py",
-        'update = item.model_copy(update={**about, "id": f"{desk}:{item.id}"})',
-        'update = item.model_copy(update={**about, "id": f"{desk}:{item.id}:{self.context.clock().minute}"})',
+        'update = item.model_copy(update={**about, "id": f"{row.desk}:{item.id}"})',
+        'update = item.model_copy(update={**about, "id": f"{row.desk}:{item.id}:{self.context.clock().minute}"})',
     ),
     _one(
         "nobody looks for twins",
@@ -108,11 +108,16 @@ PLANTS = (
         seed=4,
     ),
     _one(
-        "a ticket that was found is not read",
-        "delivery.py",
-        'self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket.id}", work.attempt * READS, 0)',
-        "del desk  # and nothing is read\n        desk = work.handoff.desk",
-        seed=5,
+        "who holds a handoff is not asked",
+        "store/handoffs.py",
+        "return bool(row.lease_until and row.lease_until > now and is_alive(row.lease_by))",
+        "return False",
+    ),
+    _one(
+        "an attempt that was overtaken goes on",
+        "store/handoffs.py",
+        "return bool(row.attempts == attempt and row.lease_by == owner())",
+        "return True",
     ),
     _one(
         "the next try is not scheduled",
@@ -123,7 +128,7 @@ PLANTS = (
     ),
     _one(
         "messages that go out together lose their text",
-        "delivery.py",
+        "claims.py",
         'operations.change(connection, together[0].id, payload=json.dumps({"messages": messages}))',
         "assert messages",
         seed=1,
@@ -143,14 +148,14 @@ PLANTS = (
     _one(
         "a handoff is stored without its job",
         "accept.py",
-        '    context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, 0)\n    return handoff',
+        '    context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, delay)\n    return handoff',
         "    return handoff",
     ),
     _one(
         "a request is sent inside of a transaction",
         "delivery.py",
-        "            ticket = self.context.driver(work.handoff.desk).run(self._steps(work), journal)\n",
+        "            ticket = self.context.driver(work.handoff.desk).run(self._steps(work), work.journal)\n",
         "            with self.context.store.begin():\n"
-        "                ticket = self.context.driver(work.handoff.desk).run(self._steps(work), journal)\n",
+        "                ticket = self.context.driver(work.handoff.desk).run(self._steps(work), work.journal)\n",
     ),
 )

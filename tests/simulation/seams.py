@@ -7,6 +7,7 @@ All that is patched in Handrail is patched here, and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sqlite3
 import tempfile
@@ -43,8 +44,11 @@ end;
 
 
 @cache
-def _template() -> bytes:
-    """A migrated, empty database as bytes."""
+def template() -> bytes:
+    """A migrated, empty database as bytes; where $HANDRAIL_TEMPLATE names a file, from there."""
+    made = os.environ.get("HANDRAIL_TEMPLATE")
+    if made:
+        return Path(made).read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.db"
         Store(f"sqlite:///{path}").close()
@@ -82,7 +86,7 @@ def memory() -> tuple[sqlite3.Connection, sa.Connection]:
 def empty() -> sqlite3.Connection:
     """The connection, with an empty store in it."""
     raw, _ = memory()
-    raw.deserialize(_template())
+    raw.deserialize(template())
     raw.execute("pragma synchronous=off")
     return raw
 
@@ -140,8 +144,10 @@ def patched(universe: Universe) -> Iterator[None]:
     stands: dict[str, Any] = {
         "handrail.rail.Store": lambda url: SimulatedStore(universe.newborn),
         "handrail.context.transport": universe.transport,
+        "handrail.claims.owner": lambda: universe.running.name,
         "handrail.store.handoffs.owner": lambda: universe.running.name,
         "handrail.store.handoffs.is_alive": universe.seems_alive,
+        "handrail.again.is_alive": universe.seems_alive,
         "handrail.ids.secrets": _Bits(universe.chance.stream("ids")),
     }
     with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ from tests.simulation.network import Network
 from tests.simulation.process import Killed, Process
 from tests.simulation.story import Tale
 
-from handrail import delivery
+from handrail import again
 from handrail.config import Config
 from handrail.connector import Can, Connector
 from handrail.errors import SignatureError
@@ -106,6 +106,8 @@ class Universe:
         self.jump = 0.0
         self.agenda = Agenda()
         self.broken: list[str] = []
+        self.late: list[bytes] = []
+        """Bodies of requests that the desk acted on after their sender had given them up."""
         self.processes: list[Process] = []
         self.stack: list[Process] = []
         self.in_transaction = False
@@ -200,7 +202,7 @@ class Universe:
         process.rail = Handrail(config, clock=process.clock, schedule=self.schedule)
         self.trace(f"{process.name} begins")
         with self.inside(process):
-            delivery.resume(process.rail.context)
+            again.resume(process.rail.context)
             for name, connector in desks.items():
                 if Can.POLL in connector.can:
                     process.rail.roads.schedule_poll(name, 0)
@@ -234,10 +236,18 @@ class Universe:
             with self.inside(process):
                 return act(process.rail)
         except Killed:
+            self.later(self.chance.time.uniform(18, 30), lambda: self._missed(process), "missed")
             self.agenda.add(self.now + self.chance.time.uniform(1, 90), self._begin_anew, "a worker begins")
             if otherwise is not None:
                 otherwise()
             return None
+
+    def _missed(self, dead: Process) -> None:
+        """Peers notice that a process has said nothing for a while: what it held goes on."""
+        self.call(lambda rail: again.take_over(rail.context, dead.name), lambda: self._missed_later(dead))
+
+    def _missed_later(self, dead: Process) -> None:
+        self.later(5, lambda: self._missed(dead), "missed")
 
     def _run(self, job: tuple[str, str, int]) -> None:
         step, id, n = job
@@ -385,7 +395,7 @@ class Universe:
 
     def _operator(self) -> None:
         """What `handrail check` does once it has found a desk well."""
-        self.call(lambda rail: delivery.resume(rail.context))
+        self.call(lambda rail: again.resume(rail.context))
 
     def _until(self, end: float) -> None:
         while not self.broken and (event := self.agenda.due(end)) is not None:
