@@ -22,9 +22,8 @@ _NAMES = {
 }
 _NOTHING = {"tickets": [], "comments": [], "users": [], "count": 0, "meta": {"has_more": False}}
 _TICKET = (
-    '{"ticket":{"id":%d,"url":"u","status":"new","custom_status_id":null,"created_at":"2026-11-23T10:00:00Z",'
-    '"updated_at":"2026-11-23T10:00:00Z","assignee_id":null,"group_id":null,"external_id":null,"tags":[]},'
-    '"audit":{"id":%d,"events":[]}}'
+    '{"id":%s,"url":"u","status":"new","custom_status_id":null,"created_at":"2026-11-23T10:00:00Z",'
+    '"updated_at":"2026-11-23T10:00:00Z","assignee_id":null,"group_id":null,"external_id":null,"tags":[]}'
 )
 
 
@@ -43,7 +42,8 @@ class Desk:
         self.times.append(time.monotonic())
         self.numbered += 1
         self.body = body
-        answer = (_TICKET % (self.numbered, self.numbered)).encode()
+        ticket = _TICKET % self.numbered
+        answer = f'{{"ticket":{ticket},"audit":{{"id":{self.numbered},"events":[]}}}}'.encode()
         if self.delay:
             asyncio.get_running_loop().call_later(self.delay, connection.answer, 201, answer)
         else:
@@ -100,6 +100,9 @@ class Connection(asyncio.Protocol):
             self.answer(200, self.desk.body)
         elif path == b"/reset":
             self.desk.reset(self)
+        elif path.startswith(b"/api/v2/tickets/show_many?ids="):
+            ids = path.partition(b"=")[2].decode().split("%2C")
+            self.answer(200, f'{{"tickets":[{",".join(_TICKET % id for id in ids)}]}}'.encode())
         else:
             known = next((value for start, value in _NAMES.items() if path.startswith(start)), _NOTHING)
             self.answer(200, json.dumps(known).encode())

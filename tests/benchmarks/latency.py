@@ -2,7 +2,7 @@
 
     uv run python tests/benchmarks/latency.py [--store sqlite|postgresql] [--count 200]
 
-Counted from the call of ``hand_off`` to the first byte's processing at the server, so accepting is part of it.
+Counted from the call of ``hand_off`` until the server has read the request, so accepting is part of it.
 With a worker in the same process its hands begin at the commit; with one in another process it looks into
 its queue every half second. The bounds are for the first.
 """

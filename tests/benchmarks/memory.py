@@ -1,8 +1,8 @@
 """Memory of a worker process: resident, idle and after deliveries.
 
-    uv run python tests/benchmarks/memory.py [--store sqlite|postgresql] [--count 2000]
+    uv run python tests/benchmarks/memory.py [--store sqlite|postgresql] [--count 2000] [--idle 3]
 
-The ratio tells whether deliveries leave something behind.
+``idle``: seconds before each look. The ratio tells whether deliveries leave something behind.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from common import (
     workers,
 )
 
-IDLE_SECONDS = 3.0
 WARM = 0.1
 """The share of the deliveries after which connections and caches are as large as they get."""
 
 
-def figures(kinds: tuple[str, ...] = STORES, count: int = 2000) -> Figures:
+def figures(kinds: tuple[str, ...] = STORES, count: int = 2000, idle: float = 3.0) -> Figures:
     for kind in kinds:
         with stores(kind) as fresh, a_desk() as desk, tempfile.TemporaryDirectory() as folder:
             url = fresh()
@@ -46,10 +45,10 @@ def figures(kinds: tuple[str, ...] = STORES, count: int = 2000) -> Figures:
                     for conversation in conversations(done - len(desk.times()), first=len(desk.times())):
                         rail.hand_off(conversation)
                     desk.wait(done)
-                    time.sleep(IDLE_SECONDS)
+                    time.sleep(idle)
                     sizes.append(process.memory_info().rss / 1e6)
-        idle, warm, after = sizes
-        yield Figure(f"memory of a worker, {kind}, idle", idle, "MB")
+        fresh_size, warm, after = sizes
+        yield Figure(f"memory of a worker, {kind}, idle", fresh_size, "MB")
         yield Figure(f"memory of a worker, {kind}, after {count:,} deliveries", after, "MB")
         yield Figure(
             f"memory of a worker, {kind}, that to what it was after {int(count * WARM):,}", after / warm
@@ -57,5 +56,5 @@ def figures(kinds: tuple[str, ...] = STORES, count: int = 2000) -> Figures:
 
 
 if __name__ == "__main__":
-    given = options(__doc__, count=2000)
-    show(figures(chosen(given), given.count))
+    given = options(__doc__, count=2000, idle=3)
+    show(figures(chosen(given), given.count, given.idle))
