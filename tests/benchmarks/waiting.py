@@ -3,8 +3,8 @@
     uv run python tests/benchmarks/waiting.py [--store sqlite|postgresql] [--rows 100000] [--rounds 5]
 
 Two databases of one kind, one of them empty, get a worker by turns. Measured are its start, how long 50
-handoffs (``--fresh``) take from the first accepting to the last request at the desk, and how late 50 timers are that were
-set to the next second.
+handoffs (``--fresh``) take from the first accepting to the last request at the desk, and how late as many
+timers are that were set to the next second.
 """
 
 from __future__ import annotations

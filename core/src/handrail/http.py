@@ -2,7 +2,7 @@
 
 Done is a ``Reply`` that was read to its end. ``NotDone`` means that certainly nothing arrived, ``Unsure``
 that something may have. Redirects are never followed, ``.netrc`` and cookies never used; proxies of the
-environment (``HTTPS_PROXY``) are, but not on the way to this machine itself.
+environment (``HTTPS_PROXY``, as it is at the first request) are, but not on the way to this machine itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,16 +53,19 @@ class Http:
     def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
         """One exchange. ``headers`` hold the credentials and are not remembered anywhere."""
         try:
-            answer = self.session.request(
+            request = requests.Request(
                 wire.method,
                 wire.path if wire.path.startswith("https://") else self.base_url + wire.path,
                 data=wire.body or None,
                 headers={"Accept-Encoding": "gzip, deflate", **headers, **wire.headers},
+                auth=_as_it_is,
+            )
+            prepared = self.session.prepare_request(request)
+            answer = self.session.send(
+                prepared,
                 timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout),
                 allow_redirects=False,
-                stream=True,
-                auth=_as_it_is,
-                proxies=_no_proxies() if self._is_here else None,
+                **(self._ways(prepared.url) if wire.path.startswith("https://") else self._way),
             )
             with answer:
                 return Reply(
@@ -71,6 +75,16 @@ class Http:
             raise _outcome(error) from None
         except UnicodeError:  # raised before a byte goes out; its own words would quote the header
             raise Refused("the request cannot be sent: a header has characters outside of Latin-1") from None
+
+    @cached_property
+    def _way(self) -> dict[str, Any]:
+        """``_ways`` to the desk itself: to read the environment costs more than to send a request."""
+        return self._ways(self.base_url)
+
+    def _ways(self, url: str | None) -> dict[str, Any]:
+        """What the environment says of an address: proxies, and certificates to trust."""
+        proxies = _no_proxies() if self._is_here else {}
+        return dict(self.session.merge_environment_settings(url, proxies, True, None, None))
 
     def _read(self, answer: requests.Response) -> bytes:
         deadline = time.monotonic() + 3 * self.timeout
