@@ -81,7 +81,8 @@ def _copy(connection: sa.Connection, table: sa.Table, id: str, first: int, end: 
     copied = {name: value for name, value in left.items() if value}
     columns = ", ".join(f'"{name}"' for name in copied)
     statement = (
-        f"with recursive n(i) as (select {first} union all select i + 1 from n where i < {end - 1}) "
+        f"with recursive n(i) as "
+        f"(select cast({first} as bigint) union all select i + 1 from n where i < {end - 1}) "
         f"insert into {table.name} ({columns}) select {', '.join(copied.values())} from n, {table.name} "
         f"where {where}"
     )

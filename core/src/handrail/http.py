@@ -7,7 +7,6 @@ environment (``HTTPS_PROXY``, as it is at the first request) are, but not on the
 
 from __future__ import annotations
 
-import http.cookiejar
 import ssl
 import threading
 import time
@@ -37,15 +36,10 @@ class Http:
         self.base_url = base_url
         self.timeout = timeout
         self._is_here = is_loopback(urlsplit(base_url).hostname)
-        self.session = requests.Session()
-        self.session.headers.clear()
-        self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        for scheme in ("https://", "http://"):
-            self.session.mount(scheme, adapter)
+        self.adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
 
     def close(self) -> None:
-        self.session.close()
+        self.adapter.close()
 
     def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
         """Over HTTP a desk calls us, by webhooks: there is nothing to listen to."""
@@ -60,12 +54,10 @@ class Http:
                 headers={"Accept-Encoding": "gzip, deflate", **headers, **wire.headers},
                 auth=_as_it_is,
             )
-            prepared = self.session.prepare_request(request)
-            answer = self.session.send(
-                prepared,
-                timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout),
-                allow_redirects=False,
-                **(self._ways(prepared.url) if wire.path.startswith("https://") else self._way),
+            prepared = request.prepare()
+            ways = self._ways(prepared.url) if wire.path.startswith("https://") else self._way
+            answer = self.adapter.send(
+                prepared, timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout), **ways
             )
             with answer:
                 return Reply(
@@ -84,7 +76,7 @@ class Http:
     def _ways(self, url: str | None) -> dict[str, Any]:
         """What the environment says of an address: proxies, and certificates to trust."""
         proxies = _no_proxies() if self._is_here else {}
-        return dict(self.session.merge_environment_settings(url, proxies, True, None, None))
+        return dict(requests.Session().merge_environment_settings(url, proxies, True, None, None))
 
     def _read(self, answer: requests.Response) -> bytes:
         deadline = time.monotonic() + 3 * self.timeout
@@ -114,7 +106,7 @@ def _arriving(answer: requests.Response) -> Iterator[bytes]:
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Without an ``auth`` of our own, requests would put credentials from ``~/.netrc`` over ours."""
+    """Without an ``auth`` of our own, requests would put credentials from the address over ours."""
     return request
 
 
