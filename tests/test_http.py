@@ -107,7 +107,7 @@ def test_a_connection_is_used_again(acme: SimulatedAcme) -> None:
     with opened(acme.url) as http:
         for _ in range(5):
             http.send(GET, {})
-        (pool,) = http.session.get_adapter(acme.url).poolmanager.pools._container.values()
+        (pool,) = http.adapter.poolmanager.pools._container.values()
     assert (pool.num_connections, pool.num_requests) == (1, 5)
 
 

@@ -2,16 +2,16 @@
 
 Done is a ``Reply`` that was read to its end. ``NotDone`` means that certainly nothing arrived, ``Unsure``
 that something may have. Redirects are never followed, ``.netrc`` and cookies never used; proxies of the
-environment (``HTTPS_PROXY``) are, but not on the way to this machine itself.
+environment (``HTTPS_PROXY``, as it is at the first request) are, but not on the way to this machine itself.
 """
 
 from __future__ import annotations
 
-import http.cookiejar
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,15 +42,10 @@ class Http:
         self.peer = peer
         self.timeout = timeout
         self._is_here = is_loopback(urlsplit(base_url).hostname)
-        self.session = requests.Session()
-        self.session.headers.clear()
-        self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        for scheme in ("https://", "http://"):
-            self.session.mount(scheme, adapter)
+        self.adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
 
     def close(self) -> None:
-        self.session.close()
+        self.adapter.close()
 
     def watch(self, ring: Callable[[], None], stop: threading.Event) -> None:
         """Over HTTP a desk calls us, by webhooks: there is nothing to listen to."""
@@ -58,16 +53,17 @@ class Http:
     def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
         """One exchange. ``headers`` hold the credentials and are not remembered anywhere."""
         try:
-            answer = self.session.request(
+            request = requests.Request(
                 wire.method,
                 wire.path if wire.path.startswith("https://") else self.base_url + wire.path,
                 data=wire.body or None,
                 headers={"Accept-Encoding": "gzip, deflate", **headers, **wire.headers},
-                timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout),
-                allow_redirects=False,
-                stream=True,
                 auth=_as_it_is,
-                proxies=_no_proxies() if self._is_here else None,
+            )
+            prepared = request.prepare()
+            ways = self._ways(prepared.url) if wire.path.startswith("https://") else self._way
+            answer = self.adapter.send(
+                prepared, timeout=(min(CONNECT_SECONDS, self.timeout), self.timeout), **ways
             )
             with answer:
                 return Reply(
@@ -77,6 +73,16 @@ class Http:
             raise _outcome(error, self.peer) from None
         except UnicodeError:  # raised before a byte goes out; its own words would quote the header
             raise Refused("the request cannot be sent: a header has characters outside of Latin-1") from None
+
+    @cached_property
+    def _way(self) -> dict[str, Any]:
+        """``_ways`` to the desk itself: to read the environment costs more than to send a request."""
+        return self._ways(self.base_url)
+
+    def _ways(self, url: str | None) -> dict[str, Any]:
+        """What the environment says of an address: proxies, and certificates to trust."""
+        proxies = _no_proxies() if self._is_here else {}
+        return dict(requests.Session().merge_environment_settings(url, proxies, True, None, None))
 
     def _read(self, answer: requests.Response) -> bytes:
         deadline = time.monotonic() + 3 * self.timeout
@@ -106,7 +112,7 @@ def _arriving(answer: requests.Response) -> Iterator[bytes]:
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Without an ``auth`` of our own, requests would put credentials from ``~/.netrc`` over ours."""
+    """Without an ``auth`` of our own, requests would put credentials from the address over ours."""
     return request
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,15 @@ def afterwards(connection: sa.Connection, act: Callable[[], None]) -> None:
 
 def insert_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> bool:
     """Insert a row unless one with its key is there, or is being made by another; True where it is new."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(row).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount)
+    return bool(connection.execute(_insert_missing(connection.dialect.name, table), row).rowcount)
+
+
+@cache
+def _insert_missing(name: str, table: sa.Table) -> sa.Insert:
+    """Made once: to build a statement costs more than to send it."""
+    insert = postgresql.insert if name == "postgresql" else sqlite.insert
+    statement: sa.Insert = insert(table).on_conflict_do_nothing()
+    return statement
 
 
 def _driver_url(url: str) -> sa.URL:

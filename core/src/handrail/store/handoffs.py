@@ -171,8 +171,12 @@ def listing(
 
 
 def parked(connection: sa.Connection, desk: str | None, limit: int = -1) -> Sequence[sa.Row[Any]]:
-    """Handoffs that have waited for a person since their desk was paused, oldest first."""
-    query = handoffs.select().where(handoffs.c.parked_at.is_not(None)).order_by(handoffs.c.id)
+    """Handoffs that have waited for a person since their desk was paused: each desk's, oldest first.
+
+    In the order of the index of such rows; in any other, SQLite would read through all handoffs there are.
+    """
+    query = handoffs.select().where(handoffs.c.parked_at.is_not(None))
+    query = query.order_by(handoffs.c.desk, handoffs.c.id)
     query = query if desk is None else query.where(handoffs.c.desk == desk)
     return connection.execute(query if limit < 0 else query.limit(limit)).all()
 
