@@ -178,8 +178,9 @@ class Worker:
             raise
         self.jobs.hands = Hands(self.desks, self.duties.drain)
         self.keeper.start()
-        for desk in self.desks:
-            self.jobs.ring(desk)
+        for desk, slots in self.desks.items():
+            for _ in range(slots):  # as many hands as there may be: a backlog may have waited for us
+                self.jobs.ring(desk)
 
     def stop(self) -> None:
         """Finish what runs, start no more, and give back what was taken and not begun."""
@@ -245,9 +246,12 @@ class Worker:
         from dbos import DBOS
 
         job_id = DBOS.workflow_id or ""
+        kind, _, desk = step.partition(":")
+        if kind == "deliver":  # where one is due that another process accepted, more may be
+            self.jobs.ring(desk)
         with self._counted(job_id):
             try:
-                self.duties.run_step(step.partition(":")[0], id, n)
+                self.duties.run_step(kind, id, n)
             except Exception:
                 # The engine does not try a job again that failed; nothing may end for good by a surprise.
                 log.exception("step %s of %s failed; it is tried again", step, id)
