@@ -288,6 +288,8 @@ class Universe:
         if slow is None:
             return
         until, left = self.now + slow.choice([1, 10, 50]) * slow.random(), 12
+        if until - self.now < 15 and self.chance.strike("taken for dead", 3 * self.settings.mischief):
+            self.call(lambda rail: again.take_over(rail.context, process.name))
         while left and not self.broken and (event := self.agenda.due(until)) is not None:
             left -= 1
             self.now = max(self.now, event.at)

@@ -73,6 +73,8 @@ def take_over(context: Context, holder: str) -> int:
         for found in rows:
             row = handoffs.get(connection, found.id, lock=True)
             if row.lease_by == holder:
+                why = "broke off with its process" if is_gone(holder) else "is not heard of any more"
+                handoffs.note(connection, row.id, now, f"attempt {row.attempts} {why}; it is taken over")
                 _due(context, connection, row, _settled(context, connection, row, now))
     return len(rows)
 

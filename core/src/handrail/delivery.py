@@ -168,10 +168,14 @@ class Delivery:
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""
         desk, handoff = work.handoff.desk, work.handoff
-        self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket.id}", work.attempt * READS, 0)
+        self._read_soon(connection, work, ticket.id)
         after = self.context.connector(desk).sweep_after
         if work.operation.kind == "create" and after is not None:
             self.context.schedule(connection, f"sweep:{desk}", handoff.id, 0, after.total_seconds())
+
+    def _read_soon(self, connection: sa.Connection, work: Work, ticket_id: str) -> None:
+        desk = work.handoff.desk
+        self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", work.attempt * READS, 0)
 
     def sweep(self, id: str, n: int) -> None:
         """The job: end the twins that an unsure create may have left."""
@@ -248,6 +252,8 @@ class Delivery:
     def _give_up(self, connection: sa.Connection, row: Any, work: Work, why: str) -> Work | None:
         now = self.context.clock()
         if work.operation.kind != "create":
+            if operations.in_doubt(connection, row.id):  # it may have happened all the same: look later
+                self._read_soon(connection, work, row.ticket_id)
             operations.change(connection, work.operation.id, state="failed", error=why, done_at=now)
             handoffs.change(
                 connection, row.id, last_error=f"{work.operation.kind} failed: {why}", trying_since=None

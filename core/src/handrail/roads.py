@@ -27,6 +27,7 @@ READS = 1000
 _RETRIES = 30
 _PATIENCE = 3
 _SOON = 5.0
+_LONGEST_READ = 3600.0
 
 
 class Roads:
@@ -187,7 +188,7 @@ class Roads:
 
     def schedule_read(self, desk: str, ticket_id: str, n: int) -> None:
         with self.context.store.begin() as connection:
-            delay = _SOON * min(n % READS, 12)
+            delay = min(_SOON * 2.0 ** (n % READS - 1), _LONGEST_READ)
             self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", n, delay)
 
 
