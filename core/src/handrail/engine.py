@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from handrail.errors import ConfigError
 from handrail.hands import Drain, Hands
-from handrail.keeper import WORKFLOW, Keeper
+from handrail.keeper import SCHEMA, WORKFLOW, Keeper
 from handrail.presence import Presence
 from handrail.store import lock
 from handrail.store.alive import owner
@@ -55,8 +55,6 @@ class Duties:
 APPLICATION = "handrail"
 VERSION = "handrail-1"
 """Constant, so that a job outlives an update; it names a kind of job, not a release."""
-SCHEMA = "handrail_jobs"
-"""Where PostgreSQL keeps the jobs: apart from a DBOS that the host may run in the same database."""
 POLL_SECONDS = 0.5
 LEASE_SECONDS = 300.0
 """Longer than an attempt may take: after this, whoever made it is taken for dead."""

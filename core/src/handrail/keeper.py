@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
 
 from handrail.store import handoffs, workers
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from handrail.engine import Duties, Jobs
 
 WORKFLOW = "handrail"
+SCHEMA = "handrail_jobs"
+"""Where PostgreSQL keeps the jobs: apart from a DBOS that the host may run in the same database."""
 TICK_SECONDS = 1.0
 REAP_SECONDS = 5.0
 RETIRE_SECONDS = 60.0
@@ -22,6 +26,10 @@ KEEP_SECONDS = 3600.0
 TAKEN_SECONDS = 300.0
 """A job that was taken longer ago than any attempt takes is lost, whoever has it."""
 _BATCH = 1000
+_TAKEN = """
+    select workflow_uuid as id, executor_id, queue_name, started_at_epoch_ms as taken_at
+    from {table} where status = 'PENDING' and name = :name
+"""
 _FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 log = logging.getLogger("handrail.engine")
 
@@ -57,14 +65,21 @@ class Keeper:
 
     def reap(self) -> int:
         """Take over what dead peers held, and put back the jobs that they had taken; returns how many."""
-        taken = [job for job in self._list(status="PENDING") if job.workflow_id not in self.running]
+        taken = [job for job in self._taken() if job.id not in self.running]
         with self.jobs.store.read() as connection:
             holders = {*handoffs.holders(connection), *workers.slot_holders(connection)}
         dead = self.duties.presence.dead(holders | {job.executor_id for job in taken if _is_named(job)})
         found = sum(self._bury(name) for name in dead)
         late = datetime.now(UTC).timestamp() - TAKEN_SECONDS
-        lost = [job for job in taken if job.executor_id in dead or (job.dequeued_at or 0) / 1000 < late]
+        lost = [job for job in taken if job.executor_id in dead or (job.taken_at or 0) / 1000 < late]
         return found + self._resume(lost)
+
+    def _taken(self) -> Sequence[Any]:
+        """The jobs that a worker has. The engine's own list would walk over all that wait to find them."""
+        store = self.jobs.store
+        table = "workflow_status" if store.is_sqlite else f"{SCHEMA}.workflow_status"
+        with store.read() as connection:
+            return connection.execute(sa.text(_TAKEN.format(table=table)), {"name": WORKFLOW}).all()
 
     def _bury(self, name: str) -> int:
         """Slots and the name itself go last: a crash in between leaves the name to be found again."""
@@ -74,7 +89,7 @@ class Keeper:
 
     def give_back(self, executor: str) -> None:
         """Put back what this worker has taken and not begun."""
-        self._resume([job for job in self._list(status="PENDING") if job.executor_id == executor])
+        self._resume([job for job in self._taken() if job.executor_id == executor])
 
     def retire(self, keep: float = KEEP_SECONDS) -> int:
         """Delete jobs that finished more than ``keep`` seconds ago; returns how many."""
@@ -92,9 +107,9 @@ class Keeper:
         client = self.jobs.client
         return list(client.list_workflows(name=WORKFLOW, load_input=False, load_output=False, **which))
 
-    def _resume(self, jobs: list[Any]) -> int:
+    def _resume(self, jobs: Sequence[Any]) -> int:
         for job in jobs:
-            self.jobs.client.resume_workflow(job.workflow_id, queue_name=job.queue_name)
+            self.jobs.client.resume_workflow(job.id, queue_name=job.queue_name)
         return len(jobs)
 
 
