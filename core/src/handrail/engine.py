@@ -44,12 +44,14 @@ Schedule = Callable[[sa.Connection, str, str, int, float], None]
 
 @dataclass(frozen=True)
 class Duties:
-    """What a worker does: run a step; deliver what is due on a desk; take over what a dead peer held."""
+    """What a worker does: run a step; deliver what is due on a desk; take over what a dead peer held; put
+    right what its own threads left when the store broke off."""
 
     run_step: Callable[[str, str, int], None]
     drain: Drain
     take_over: Callable[[str], int]
     presence: Presence
+    mend: Callable[[], object] = lambda: None
 
 
 APPLICATION = "handrail"

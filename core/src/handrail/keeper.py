@@ -49,6 +49,7 @@ class Keeper:
                 self.duties.presence.beat()
                 self.jobs.drop_finished()
                 if ticks % int(REAP_SECONDS / TICK_SECONDS) == 0:
+                    self.duties.mend()
                     self.reap()
                 if ticks % int(RETIRE_SECONDS / TICK_SECONDS) == 0:
                     self.retire()

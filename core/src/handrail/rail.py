@@ -231,7 +231,7 @@ class Handrail:
 
     def _ask(self, desk: str) -> builtins.list[Finding]:
         try:
-            return self.context.driver(desk).run(self.context.connector(desk).check)
+            return self.context.ask(desk, self.context.connector(desk).check, paused_too=True)
         except DeskError as error:
             return [Finding("connection", False, str(error))]
 
@@ -259,7 +259,11 @@ class Handrail:
         """A worker in this process. On SQLite one process at a time may work."""
         slots = {name: connector.concurrency for name, connector in self.config.desks.items()}
         duties = Duties(
-            self.run_step, self.delivery.drain, partial(again.take_over, self.context), self.context.presence
+            self.run_step,
+            self.delivery.drain,
+            partial(again.take_over, self.context),
+            self.context.presence,
+            self._mend,
         )
         worker = self._jobs.worker(slots, duties)
         worker.start()
@@ -272,6 +276,10 @@ class Handrail:
                 yield
         finally:
             worker.stop()
+
+    def _mend(self) -> None:
+        self.context.tidy()
+        self.delivery.mend()
 
     def work_until_idle(self, stop: threading.Event | None = None) -> None:
         """Work until nothing is due within a minute."""
