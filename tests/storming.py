@@ -215,9 +215,7 @@ def assert_each_once(rail: Handrail, desk: SimulatedDesk, ids: Sequence[str]) ->
     assert sorted(found.values()) == sorted(ticket.id for ticket in desk.tickets)
 
 
-def assert_said_in_order(
-    rail: Handrail, desk: SimulatedDesk, id: str, markers: Sequence[str]
-) -> None:
+def assert_said_in_order(rail: Handrail, desk: SimulatedDesk, id: str, markers: Sequence[str]) -> None:
     """Each later message stands on the ticket once, in the order in which it was said."""
     mine = with_humans(rail)[id]
     (ticket,) = (ticket for ticket in desk.tickets if ticket.id == mine)

@@ -79,7 +79,9 @@ class Clients:
                     self.desk.human_replies(ticket.id, self.answered[ticket.id])
 
     def replies(self) -> list[tuple[str, str]]:
-        return sorted((u.ticket_id, u.text or "") for u in self.rail.updates(limit=10_000) if u.kind == "reply")
+        return sorted(
+            (u.ticket_id, u.text or "") for u in self.rail.updates(limit=10_000) if u.kind == "reply"
+        )
 
 
 def rage(processes: Herd, desk: SimulatedDesk, seed: int) -> None:
@@ -109,7 +111,9 @@ def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
         for name in ["one"] if alone else ["one", "two"]:
             processes.start(name, "work")
         desk.webhook = (f"http://127.0.0.1:{port}/v1/desks/support/webhook", settings["webhook_secret"])
-        command = stack.enter_context(herd(tmp_path, config)).start("handoff", "handoff", str(file), "--no-wait")
+        command = stack.enter_context(herd(tmp_path, config)).start(
+            "handoff", "handoff", str(file), "--no-wait"
+        )
         clients = stack.enter_context(Clients(rail, desk, HANDOFFS))
         rage(processes, desk, seed)
         assert command.ended() == 3, command.errors
@@ -127,7 +131,13 @@ def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
         processes.end()
         print("T ended", time.monotonic() - t0)
         from collections import Counter
-        print(Counter(f"{s.method} {s.local}".translate({ord(c): "9" for c in "0123456789"})[:40] for s in desk.requests).most_common(8))
+
+        print(
+            Counter(
+                f"{s.method} {s.local}".translate({ord(c): "9" for c in "0123456789"})[:40]
+                for s in desk.requests
+            ).most_common(8)
+        )
         print({n: m.errors[-1500:] for n, m in processes.members.items()})
         assert processes.killed == KILLS
         assert_each_once(rail, desk, ids)
