@@ -1,4 +1,4 @@
-"""What the storm tests share: processes that are killed, desks that take their time, and servers of one's own."""
+"""What the storm tests share: processes that are killed, slow desks, and servers of one's own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ELSEWHERE = """
 from handrail.store import alive
 alive._place = lambda: "elsewhere"
 """
-"""A process that believes it is on another machine: what it and its peers know of each other is in the store."""
+"""A process that believes it is on another machine: its peers know of it only what is in the store."""
 
 SURE_SOON = """
 from datetime import timedelta
@@ -38,15 +38,15 @@ from handrail.plugins import connectors
 for each in connectors().values():
     each.lag = min(each.lag, timedelta(seconds=4))
 """
-"""The look for what an unsure request left is believed sooner; the simulated desks show everything at once."""
+"""What a look does not find is believed sooner; the simulated desks show everything at once."""
 
 
 class Process:
     """One ``handrail`` command as a process. What it says goes to files, which never fill up."""
 
     def __init__(self, folder: Path, *words: str, changed: str = "") -> None:
-        self._said = tempfile.TemporaryFile(dir=folder)
-        self._errors = tempfile.TemporaryFile(dir=folder)
+        self._said = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close()
+        self._errors = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         command = [sys.executable, "-c", changed + RUN, *words]
         self.running = subprocess.Popen(command, stdout=self._said, stderr=self._errors)
         self.pid = self.running.pid

@@ -21,7 +21,6 @@ from tests.storming import (
     herd,
     marker,
     say,
-    with_humans,
 )
 
 from handrail.rail import Handrail
@@ -95,7 +94,6 @@ def rage(processes: Herd, desk: SimulatedDesk, seed: int) -> None:
 
 
 def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
-    t0 = time.monotonic()
     with ExitStack() as stack:
         desk = stack.enter_context(a_slow(kind, 0.1))
         settings = desk.settings() | {"poll": "2s", "concurrency": 4}
@@ -120,25 +118,13 @@ def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
         until(lambda: len(clients.ids) == HANDOFFS, "every conversation handed off")
         ids = [each["id"] for each in rail.list(limit=1000)]
         assert len(ids) == HANDOFFS + BY_COMMAND
-        print("T kills over", time.monotonic() - t0)
         until(lambda: all_delivered(rail, ids, list(clients.spoken)), "everything delivered", patience=90)
-        print("T delivered", time.monotonic() - t0)
         until(lambda: len(clients.answered) >= len(desk.tickets) // 3, "humans answered")
         clients.leave()
         until(lambda: len(clients.replies()) >= len(clients.answered), "every answer")
-        print("T answers", time.monotonic() - t0, len(desk.requests))
         time.sleep(2.5)  # one more poll: what it would double, it doubles now
         processes.end()
-        print("T ended", time.monotonic() - t0)
-        from collections import Counter
 
-        print(
-            Counter(
-                f"{s.method} {s.local}".translate({ord(c): "9" for c in "0123456789"})[:40]
-                for s in desk.requests
-            ).most_common(8)
-        )
-        print({n: m.errors[-1500:] for n, m in processes.members.items()})
         assert processes.killed == KILLS
         assert_each_once(rail, desk, ids)
         for id, texts in clients.spoken.items():

@@ -6,15 +6,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.real import a_rail, until, write_config
 from tests.storming import (
-    Herd,
     a_slow,
     all_delivered,
     answered,

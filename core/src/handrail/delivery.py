@@ -21,7 +21,7 @@ from handrail import again
 from handrail.claims import Claims, Work, ticket_of
 from handrail.connector import Change, Said
 from handrail.context import Context
-from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, Unsupported
+from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, StoreError, Unsupported
 from handrail.fallback import give_up
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
@@ -124,7 +124,7 @@ class Delivery:
             return self._pause(work, pause)
         except DeskError as trouble:
             return self._later(work, str(trouble), trouble.after)
-        except Superseded:
+        except (Superseded, StoreError):
             raise
         except Exception as error:
             log.exception("delivering %s failed", work.handoff.id)

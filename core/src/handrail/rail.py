@@ -18,7 +18,7 @@ from handrail import again, delivery, views
 from handrail.config import Config, load
 from handrail.connector import Can, Finding
 from handrail.context import Clock, Context, utc_now
-from handrail.engine import Duties, Jobs, Schedule
+from handrail.engine import Duties, Jobs, Schedule, Worker
 from handrail.errors import ConfigError, DeskError, InputError
 from handrail.model import (
     Conversation,
@@ -51,6 +51,7 @@ class Handrail:
         self.config = config
         store = Store(config.store)
         self._jobs = Jobs(store)
+        self._worker: Worker | None = None
         self.context = Context(config, store, schedule or self._jobs.schedule, clock)
         if schedule is None:
             self.context.finished = self._jobs.finished
@@ -267,6 +268,7 @@ class Handrail:
         )
         worker = self._jobs.worker(slots, duties)
         worker.start()
+        self._worker = worker
         try:
             again.resume(self.context)
             for name, connector in self.config.desks.items():
@@ -275,7 +277,14 @@ class Handrail:
             with watching(self.context, lambda desk: self.roads.schedule_poll(desk, 0)):
                 yield
         finally:
+            self._worker = None
             worker.stop()
+
+    @property
+    def is_well(self) -> bool:
+        """False where a worker of this process no longer looks after its work."""
+        worker = self._worker
+        return worker is None or worker.keeper.is_well
 
     def _mend(self) -> None:
         self.context.tidy()

@@ -49,7 +49,7 @@ class Slots:
                 self._leave(id)
 
     def step_aside(self, desk: str) -> None:
-        """Who has just left a slot and wants one again lets those go first that wait for one, for a moment."""
+        """Who has just left a slot and wants one again lets those go first that wait, for a moment."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting[desk], _ASIDE_SECONDS)
 

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.dialects import postgresql, sqlite
 
-from handrail.errors import ConfigError
+from handrail.errors import ConfigError, StoreError
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations folder."""
 
+_FULL = ("disk is full", "disk full", "no space left", "could not extend", "quota exceeded")
 _AFTERWARDS = "handrail_afterwards"
 
 
@@ -30,7 +31,7 @@ class Store:
         self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
         try:
             self._migrate()
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        except (sa.exc.DBAPIError, sqlite3.Error, StoreError) as error:
             self.engine.dispose()
             raise ConfigError(
                 f"store: cannot open {url_without_password(url)}: {_first_line(error)}"
@@ -44,9 +45,12 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """A transaction that commits at the end of its block; on SQLite it is the only writer."""
+        """A transaction that commits at the end of its block; on SQLite it is the only writer.
+
+        Raises ``StoreError`` where the database is away or full.
+        """
         afterwards: list[Callable[[], None]] = []
-        with self.engine.begin() as connection:
+        with self._said(), self.engine.begin() as connection:
             connection.info[_AFTERWARDS] = afterwards
             if self.is_sqlite:  # the driver would begin only before the first change, after what was read
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -56,9 +60,24 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection for reading, which never holds the write lock."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        """A connection for reading, which never holds the write lock. ``StoreError`` as in ``begin``."""
+        with (
+            self._said(),
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
             yield connection
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """What a database that is away or full says, in words that name the cure."""
+        try:
+            yield
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+            words = _first_line(error)
+            full = any(each in words.lower() for each in _FULL)
+            cure = "make room on its disk" if full else "see that it answers"
+            place = self.url.render_as_string(hide_password=True)
+            raise StoreError(f"store {place}: {words}; {cure}, then do this again") from error
 
     def _migrate(self) -> None:
         """Our own tables come last: where they are up to date, those of the jobs are there too."""
@@ -155,4 +174,6 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    said = str(getattr(cause, "orig", None) or cause).splitlines()
+    return said[0] if said else type(cause).__name__
