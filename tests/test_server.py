@@ -63,7 +63,7 @@ def rail() -> FakeRail:
 
 
 @contextlib.contextmanager
-def served(application: Any) -> Iterator[str]:
+def listening(application: Any) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -76,7 +76,7 @@ def served(application: Any) -> Iterator[str]:
 
 @pytest.fixture
 def address(rail: FakeRail) -> Iterator[str]:
-    with served(app(rail)) as url:  # type: ignore[arg-type]
+    with listening(app(rail)) as url:  # type: ignore[arg-type]
         yield url
 
 
@@ -246,7 +246,7 @@ def test_a_server_whose_worker_is_not_well_is_not_ready(rail: FakeRail, address:
 
 def test_a_server_that_is_being_stopped_is_not_ready(rail: FakeRail) -> None:
     application = app(rail)  # type: ignore[arg-type]
-    with served(application) as address:
+    with listening(application) as address:
         assert requests.get(f"{address}/readyz", timeout=10).status_code == 200
         serving._server(application).stop(signal.SIGTERM, None)
         assert_problem(requests.get(f"{address}/readyz", timeout=10), 503, "being stopped")
