@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -24,14 +24,15 @@ from tests.storming import (
 )
 
 from handrail.rail import Handrail
+from handrail.store import desks
 from handrail.testing import SimulatedDesk, a_conversation
 
 pytest_plugins = ["tests.stores"]
 
-HANDOFFS = 30
+HANDOFFS = 25
 BY_COMMAND = 10
 """So many of them are handed off by ``handrail handoff --no-wait``."""
-KILLS = 5
+KILLS = 4
 
 
 class Clients:
@@ -93,6 +94,14 @@ def rage(processes: Herd, desk: SimulatedDesk, seed: int) -> None:
         processes.kill(chance.choice(names))
 
 
+def polled_at(rail: Handrail) -> datetime:
+    with rail.context.store.read() as connection:
+        row = desks.get(connection, "support")
+    assert row is not None
+    found: datetime = row.polled_at
+    return found
+
+
 def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
     with ExitStack() as stack:
         desk = stack.enter_context(a_slow(kind, 0.1))
@@ -122,7 +131,9 @@ def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
         until(lambda: len(clients.answered) >= len(desk.tickets) // 3, "humans answered")
         clients.leave()
         until(lambda: len(clients.replies()) >= len(clients.answered), "every answer")
-        time.sleep(2.5)  # one more poll: what it would double, it doubles now
+        for _ in range(2):  # what another poll would double, it doubles now
+            before = polled_at(rail)
+            until(lambda b=before: polled_at(rail) > b, "another poll")  # type: ignore[misc]
         processes.end()
 
         assert processes.killed == KILLS
