@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 from tests.real import a_rail, connector, until, write_config
 
-from handrail import ConfigError, Message, Role, State, engine, keeper, presence
+from handrail import ConfigError, Message, Role, State, StoreError, engine, keeper, presence
 from handrail.engine import Duties, Jobs, Worker
 from handrail.presence import Presence
 from handrail.rail import Handrail
@@ -434,6 +434,43 @@ def test_a_host_that_runs_dbos_itself_is_not_disturbed(store_url: str, tmp_path:
     assert host.returncode == 0, err
     assert out.count("start `handrail work` as a process of its own") == 3
     assert out.endswith("undisturbed\n")
+
+
+def test_a_worker_whose_keeper_does_not_come_round_is_not_well(
+    jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working(jobs, log) as worker:
+        assert worker.keeper.is_well
+        monkeypatch.setattr(keeper, "WELL_SECONDS", -1.0)
+        assert not worker.keeper.is_well
+        monkeypatch.setattr(keeper, "WELL_SECONDS", 30.0)
+        assert worker.keeper.is_well
+    assert not worker.keeper.is_well
+
+
+def test_a_job_that_could_not_be_scheduled_again_is_owed(
+    jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is away when a step fails, and also a moment later; the job comes back all the same."""
+    times = []
+    enqueue = jobs.client.enqueue
+
+    def away(*given: Any) -> Any:
+        times.append(given)
+        if len(times) < 3:
+            raise sa.exc.OperationalError("insert", {}, Exception("away"))
+        return enqueue(*given)
+
+    def first_fails() -> None:
+        if len(log.ran) == 1:
+            raise StoreError("the store is away")
+
+    monkeypatch.setattr(jobs.client, "enqueue", away)
+    log.does = {"a": first_fails}
+    schedule(jobs, "hook", "a")
+    with working(jobs, log):
+        until(lambda: len(log.ran) == 2, "the second try")
+    assert len(times) == 3
 
 
 def test_a_worker_leaves_nothing_behind_in_its_process(jobs: Jobs, log: Log) -> None:

@@ -27,6 +27,8 @@ from handrail.server import MAX_WEBHOOK_BYTES, app
 class FakeRail:
     """Stores the webhooks of the desk ``support``."""
 
+    is_well = True
+
     def __init__(self) -> None:
         self.stored: list[tuple[Mapping[str, str], bytes]] = []
         self.settled: list[str] = []
@@ -60,16 +62,22 @@ def rail() -> FakeRail:
     return FakeRail()
 
 
-@pytest.fixture
-def address(rail: FakeRail) -> Iterator[str]:
+@contextlib.contextmanager
+def listening(application: Any) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app(rail), lifespan="off", log_config=None))  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join(20)
     listener.close()
+
+
+@pytest.fixture
+def address(rail: FakeRail) -> Iterator[str]:
+    with listening(app(rail)) as url:  # type: ignore[arg-type]
+        yield url
 
 
 GENUINE = {"X-Secret": "right"}
@@ -228,6 +236,20 @@ def test_health_and_readiness(address: str, rail: FakeRail, caplog: pytest.LogCa
     assert_problem(requests.get(f"{address}/readyz", timeout=10), 503, "store")
     assert "not ready: RuntimeError" in caplog.text
     assert "s3cr3t" not in caplog.text
+
+
+def test_a_server_whose_worker_is_not_well_is_not_ready(rail: FakeRail, address: str) -> None:
+    rail.is_well = False
+    assert_problem(requests.get(f"{address}/readyz", timeout=10), 503, "worker")
+    assert requests.get(f"{address}/healthz", timeout=10).status_code == 200
+
+
+def test_a_server_that_is_being_stopped_is_not_ready(rail: FakeRail) -> None:
+    application = app(rail)  # type: ignore[arg-type]
+    with listening(application) as address:
+        assert requests.get(f"{address}/readyz", timeout=10).status_code == 200
+        serving._server(application).stop(signal.SIGTERM, None)
+        assert_problem(requests.get(f"{address}/readyz", timeout=10), 503, "being stopped")
 
 
 def test_unknown_paths_and_methods_are_problems_too(address: str) -> None:

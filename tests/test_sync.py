@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from tests.desks import SECRET, Acme, SimulatedAcme, Worlds, customer_says, in_threads
 
-from handrail import Handoff, InputError, SignatureError, Status, Ticket, Update, UpdateKind
+from handrail import Handoff, InputError, SignatureError, Status, StoreError, Ticket, Update, UpdateKind
 from handrail.connector import Page
 from handrail.model import Actor, State
 from handrail.plugins import hookimpl, plugins
@@ -533,7 +533,7 @@ def test_a_page_whose_storing_fails_is_asked_for_again(
     broken = sa.exc.OperationalError("", {}, Exception())
     with monkeypatch.context() as patch:
         patch.setattr(desks, "update", lambda: (_ for _ in ()).throw(broken))
-        with pytest.raises(sa.exc.OperationalError):
+        with pytest.raises(StoreError):
             world.poll()
     assert kinds(world, handoff) == ["created"]
     assert seen == []

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         NotFound,
         Refused,
         SignatureError,
+        StoreError,
         Unsupported,
         Unsure,
     )
@@ -79,7 +80,7 @@ _HOMES = {
     "handrail.connector": "Can Change Connector Doorbell Finding Page Said Undone Wishes secret setting",
     "handrail.credentials": "basic bearer client_credentials",
     "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
-    "NotDone NotFound Refused SignatureError Unsupported Unsure",
+    "NotDone NotFound Refused SignatureError StoreError Unsupported Unsure",
     "handrail.mailsteps": "FetchMail Fetched KeepMail Mail MailServer MailServers SendMail TryMail",
     "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status "
     "Ticket Update UpdateKind Urgency",
@@ -149,6 +150,7 @@ __all__ = [
     "Status",
     "Step",
     "Steps",
+    "StoreError",
     "Ticket",
     "Token",
     "TryMail",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from handrail.context import Context
 from handrail.errors import Conflict
 from handrail.model import State
 from handrail.store import desks, handoffs, operations
-from handrail.store.alive import is_alive
+from handrail.store.alive import is_alive, owner
 
 _BATCH = 200
 """So many handoffs are made due in one transaction: others want to write too."""
@@ -77,6 +78,24 @@ def take_over(context: Context, holder: str) -> int:
                 handoffs.note(connection, row.id, now, f"attempt {row.attempts} {why}; it is taken over")
                 _due(context, connection, row, _settled(context, connection, row, now))
     return len(rows)
+
+
+def held_here(context: Context) -> set[tuple[str, int]]:
+    """The handoffs that this process holds, each with the number of its attempt."""
+    with context.store.read() as connection:
+        return {(row.id, row.attempts) for row in handoffs.leased(connection, owner())}
+
+
+def put_back(context: Context, attempts: Iterable[tuple[str, int]]) -> int:
+    """Make due again what attempts of this process held that have ended without a word; returns how many."""
+    found = 0
+    for id, attempt in sorted(attempts):
+        with context.store.begin() as connection:
+            row = handoffs.get(connection, id, lock=True)
+            if handoffs.is_attempt(row, attempt):
+                _due(context, connection, row, context.clock())
+                found += 1
+    return found
 
 
 def _settled(context: Context, connection: sa.Connection, row: Any, now: datetime) -> datetime:

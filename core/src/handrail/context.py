@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -14,15 +15,17 @@ from handrail.config import Config
 from handrail.connector import Connector
 from handrail.driver import Driver
 from handrail.engine import Schedule
-from handrail.errors import NotFound
+from handrail.errors import DeskPaused, NotDone, NotFound
 from handrail.http import Http
 from handrail.mail import MailTransport
 from handrail.pace import Pace
 from handrail.presence import Presence
-from handrail.slots import Slots
-from handrail.store import Store
+from handrail.slots import WAIT_SECONDS, Slots
+from handrail.steps import Steps
+from handrail.store import Store, desks
 from handrail.wire import Transport
 
+T = TypeVar("T")
 Clock = Callable[[], datetime]
 Finished = Callable[[sa.Connection, str, str, int], None]
 """``finished(connection, step, id, n)``: once this is committed, that job has nothing to do any more."""
@@ -58,6 +61,30 @@ class Context:
         """Within it this thread may talk to a desk; False where as many do as are allowed to."""
         known = self.config.desks.get(desk)
         return self._slots.of(desk, known.concurrency if known else 1)
+
+    def ask(self, desk: str, make: Callable[[], Steps[T]], *, paused_too: bool = False) -> T:
+        """Run steps that only read, in a slot of the desk's, and return their result.
+
+        Raises ``DeskPaused`` where the desk is paused, ``NotDone`` where its slots stay taken, and what the
+        desk makes of it.
+        """
+        if not paused_too:
+            with self.store.read() as connection:
+                why = desks.paused(connection, desk)
+            if why is not None:
+                raise DeskPaused(f"{desk} is paused: {why}; `handrail check` resumes it")
+        with self._slots.of(desk, self.connector(desk).concurrency, WAIT_SECONDS) as taken:
+            if not taken:
+                raise NotDone(f"as many requests to {desk} are under way as its concurrency allows")
+            return self.driver(desk).run(make)
+
+    def step_aside(self, desk: str) -> None:
+        """Who delivers lets those go first, now and then, that only read."""
+        self._slots.step_aside(desk)
+
+    def tidy(self) -> None:
+        """Leave slots that were taken and could not be left."""
+        self._slots.tidy()
 
     def rest(self, desk: str) -> float:
         """Seconds for which a desk, or its rate in the configuration, wants to hear nothing from us."""

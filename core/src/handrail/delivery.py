@@ -17,10 +17,11 @@ from typing import Any
 import sqlalchemy as sa
 import tenacity
 
+from handrail import again
 from handrail.claims import Claims, Work, ticket_of
 from handrail.connector import Change, Said
 from handrail.context import Context
-from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, Unsupported
+from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, StoreError, Unsupported
 from handrail.fallback import give_up
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
@@ -47,6 +48,8 @@ class Delivery:
         self.context = context
         self.inbox = inbox
         self.claims = Claims(context)
+        self._under_way: set[tuple[str, int]] = set()
+        self._left: set[tuple[str, int]] = set()
 
     def step(self, id: str, n: int) -> None:
         """The job: an attempt, unless the row has moved on since the job was written."""
@@ -68,6 +71,8 @@ class Delivery:
         while busy and go_on():
             with self.context.slot(desk) as taken:
                 busy = taken and self._drain_a_while(desk, go_on)
+            if busy:
+                self.context.step_aside(desk)
 
     def _drain_a_while(self, desk: str, go_on: Callable[[], bool]) -> bool:
         """True where there may be more: a slot is left now and then, for the peers."""
@@ -87,11 +92,25 @@ class Delivery:
 
     def _perform(self, work: Work) -> Work | None:
         """Send one operation; the next piece of work, or None where this attempt ends."""
+        this = work.handoff.id, work.attempt
+        self._under_way.add(this)
         try:
             return self._performed(work)
         except Superseded:
             log.warning("an attempt at %s took so long that another has taken over", work.handoff.id)
             return None
+        finally:
+            self._under_way.discard(this)
+
+    def mend(self) -> int:
+        """Make due what this process holds and no thread of it attempts: the store broke off an attempt.
+
+        What was so at the last call too is meant; in between two operations nobody attempts it either.
+        Returns how many.
+        """
+        left = again.held_here(self.context) - self._under_way
+        lost, self._left = left & self._left, left
+        return again.put_back(self.context, lost)
 
     def _performed(self, work: Work) -> Work | None:
         work.journal = StoredJournal(self.context.store, work.operation, partial(self._guard, work))
@@ -105,7 +124,7 @@ class Delivery:
             return self._pause(work, pause)
         except DeskError as trouble:
             return self._later(work, str(trouble), trouble.after)
-        except Superseded:
+        except (Superseded, StoreError):
             raise
         except Exception as error:
             log.exception("delivering %s failed", work.handoff.id)
@@ -186,7 +205,7 @@ class Delivery:
             return
         handoff, connector = Handoff.model_validate_json(row.body), self.context.connector(row.desk)
         try:
-            twins = self.context.driver(row.desk).run(lambda: connector.sweep(handoff, ticket))
+            twins = self.context.ask(row.desk, lambda: connector.sweep(handoff, ticket))
         except HandrailError as error:
             return self._sweep_later(row, n, str(error))
         with self.context.store.begin() as connection:

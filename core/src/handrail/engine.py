@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from handrail.errors import ConfigError
+from handrail.errors import ConfigError, StoreError
 from handrail.hands import Drain, Hands
 from handrail.keeper import SCHEMA, WORKFLOW, Keeper
 from handrail.presence import Presence
@@ -44,12 +44,14 @@ Schedule = Callable[[sa.Connection, str, str, int, float], None]
 
 @dataclass(frozen=True)
 class Duties:
-    """What a worker does: run a step; deliver what is due on a desk; take over what a dead peer held."""
+    """What a worker does: run a step; deliver what is due on a desk; take over what a dead peer held; put
+    right what its own threads left when the store broke off."""
 
     run_step: Callable[[str, str, int], None]
     drain: Drain
     take_over: Callable[[str], int]
     presence: Presence
+    mend: Callable[[], object] = lambda: None
 
 
 APPLICATION = "handrail"
@@ -84,6 +86,7 @@ class Jobs:
         self.store = store
         self.hands: Hands | None = None
         self._finished: deque[str] = deque()
+        self._owed: deque[tuple[str, str, str, int]] = deque()
 
     @cached_property
     def client(self) -> DBOSClient:
@@ -122,7 +125,28 @@ class Jobs:
             self.client.delete_workflows(some)
 
     def again(self, job_id: str, step: str, id: str, n: int) -> None:
-        """The same job once more, after a pause that grows: it failed in a way that nobody foresaw."""
+        """The same job once more, after a pause that grows: it failed in a way that nobody foresaw.
+
+        A store that does not take it is asked again, until it does.
+        """
+        self._owed.append((job_id, step, id, n))
+        self.pay()
+
+    def pay(self) -> None:
+        """Schedule again what failed while the store was away, as far as it takes it."""
+        while self._owed:
+            try:
+                owed = self._owed.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                self._again(*owed)
+            except Exception as error:
+                self._owed.append(owed)
+                log.warning("%s is not scheduled again yet: %s", owed[0], type(error).__name__)
+                return
+
+    def _again(self, job_id: str, step: str, id: str, n: int) -> None:
         number, _, tries = job_id.rpartition(":")[2].partition("~")
         count = int(tries or 0) + 1
         pause = min(2.0**count, MAX_PAUSE_SECONDS)
@@ -250,9 +274,10 @@ class Worker:
         with self._counted(job_id):
             try:
                 self.duties.run_step(kind, id, n)
-            except Exception:
+            except Exception as error:
                 # The engine does not try a job again that failed; nothing may end for good by a surprise.
-                log.exception("step %s of %s failed; it is tried again", step, id)
+                known = isinstance(error, StoreError)
+                log.error("step %s of %s failed; it is tried again: %s", step, id, error, exc_info=not known)
                 self.jobs.again(job_id, step, id, n)
 
     @contextmanager

@@ -7,6 +7,7 @@
     ├── Conflict           the same key was used before with other content, or the state forbids it
     ├── Unsupported        the desk cannot carry this; raised before anything is sent
     ├── SignatureError     a webhook is unsigned, forged or old: refuse it, store nothing
+    ├── StoreError         the store did not take or give this now: make room, or wait; then the same again
     ├── ConnectorError     a connector broke its contract (a bug in the connector)
     └── DeskError          an exchange with a desk did not end in "done"
         ├── NotDone        certainly without effect; try again later
@@ -67,6 +68,10 @@ class Unsupported(HandrailError):
 
 class SignatureError(HandrailError):
     """A webhook is unsigned, forged or old."""
+
+
+class StoreError(HandrailError):
+    """The store is away or full: what was asked is not kept for certain. The same again is safe."""
 
 
 class ConnectorError(HandrailError):

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from handrail.errors import StoreError
+
 log = logging.getLogger("handrail.hands")
 
 
@@ -66,6 +68,9 @@ class _Pool:
                 heard = self._rings
             try:
                 self.drain(self.desk, lambda: not self.stopping)
+            except StoreError as error:
+                log.warning("delivering what is due on %s broke off: %s; its jobs go on", self.desk, error)
+                heard = self._rings
             except Exception:
                 log.exception("delivering what is due on %s broke off; its jobs go on", self.desk)
                 heard = self._rings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ SCHEMA = "handrail_jobs"
 TICK_SECONDS = 1.0
 REAP_SECONDS = 5.0
 RETIRE_SECONDS = 60.0
+WELL_SECONDS = 30.0
+"""A keeper that has done no round for so long is not well."""
 KEEP_SECONDS = 3600.0
 """For so long a finished job is kept; what happened stands in the handoff's timeline."""
 TAKEN_SECONDS = 300.0
@@ -39,10 +42,17 @@ class Keeper:
         """``running``: the jobs that this worker runs now."""
         self.jobs, self.duties, self.running = jobs, duties, running
         self._ended = threading.Event()
+        self._came_round = time.monotonic()
         self._thread = threading.Thread(target=self._keep_house, name="handrail-keeper", daemon=True)
 
     def start(self) -> None:
+        self._came_round = time.monotonic()
         self._thread.start()
+
+    @property
+    def is_well(self) -> bool:
+        """False where it has not come round for a while: the store is away, or it has died."""
+        return self._thread.is_alive() and time.monotonic() - self._came_round < WELL_SECONDS
 
     def stop(self) -> None:
         self._ended.set()
@@ -56,10 +66,13 @@ class Keeper:
             try:
                 self.duties.presence.beat()
                 self.jobs.drop_finished()
+                self.jobs.pay()
                 if ticks % int(REAP_SECONDS / TICK_SECONDS) == 0:
+                    self.duties.mend()
                     self.reap()
                 if ticks % int(RETIRE_SECONDS / TICK_SECONDS) == 0:
                     self.retire()
+                self._came_round = time.monotonic()
             except Exception as error:
                 log.warning("looking after the jobs failed: %s", type(error).__name__)
 

@@ -14,8 +14,11 @@ from handrail.store import Store, workers
 from handrail.store.alive import is_alive, is_here, owner
 
 BEAT_SECONDS = 4.0
-SILENT_SECONDS = 18.0
-"""A process of another machine that has said nothing for so long is dead, or cut off from the store."""
+SILENT_SECONDS = 13.0
+"""A process of another machine that has said nothing for so long is dead, or cut off from the store.
+
+With a beat, a look of its peers before and after, and the queue's poll, its work goes on within 30 s.
+"""
 
 
 class Presence:

@@ -18,7 +18,7 @@ from handrail import again, delivery, views, waits
 from handrail.config import Config, load
 from handrail.connector import Can, Finding
 from handrail.context import Clock, Context, utc_now
-from handrail.engine import Duties, Jobs, Schedule
+from handrail.engine import Duties, Jobs, Schedule, Worker
 from handrail.errors import ConfigError, DeskError, InputError
 from handrail.model import (
     Conversation,
@@ -54,6 +54,7 @@ class Handrail:
         self.config = config
         store = Store(config.store)
         self._jobs = Jobs(store)
+        self._worker: Worker | None = None
         self.context = Context(config, store, schedule or self._jobs.schedule, clock)
         if schedule is None:
             self.context.finished = self._jobs.finished
@@ -262,7 +263,7 @@ class Handrail:
 
     def _ask(self, desk: str) -> builtins.list[Finding]:
         try:
-            return self.context.driver(desk).run(self.context.connector(desk).check)
+            return self.context.ask(desk, self.context.connector(desk).check, paused_too=True)
         except DeskError as error:
             return [Finding("connection", False, str(error))]
 
@@ -294,10 +295,15 @@ class Handrail:
         """A worker in this process. On SQLite one process at a time may work."""
         slots = {name: connector.concurrency for name, connector in self.config.desks.items()}
         duties = Duties(
-            self.run_step, self.delivery.drain, partial(again.take_over, self.context), self.context.presence
+            self.run_step,
+            self.delivery.drain,
+            partial(again.take_over, self.context),
+            self.context.presence,
+            self._mend,
         )
         worker = self._jobs.worker(slots, duties, others=self.subscriptions.named)
         worker.start()
+        self._worker = worker
         try:
             again.resume(self.context)
             self.subscriptions.resume()
@@ -308,7 +314,18 @@ class Handrail:
             with watching(self.context, lambda desk: self.roads.schedule_poll(desk, 0)):
                 yield
         finally:
+            self._worker = None
             worker.stop()
+
+    @property
+    def is_well(self) -> bool:
+        """False where a worker of this process no longer looks after its work."""
+        worker = self._worker
+        return worker is None or worker.keeper.is_well
+
+    def _mend(self) -> None:
+        self.context.tidy()
+        self.delivery.mend()
 
     def work_until_idle(self, stop: threading.Event | None = None) -> None:
         """Work until nothing is due within a minute."""

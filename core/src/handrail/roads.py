@@ -96,16 +96,14 @@ class Roads:
             row = updates.ticket_of(connection, desk, ticket_id)
         if row is None:
             return Page()
-        return self.context.driver(desk).run(
-            lambda: self.context.connector(desk).read(updates.as_ticket(row))
-        )
+        return self.context.ask(desk, lambda: self.context.connector(desk).read(updates.as_ticket(row)))
 
     def _later(self, id: str, why: str) -> None:
         """Again in a little while; after many tries the polls have brought it, or it was never ours."""
         now = self.context.clock()
         with self.context.store.begin() as connection:
             row = desks.hook(connection, id, lock=True)
-            if row.n >= _RETRIES:
+            if row.n >= _RETRIES and desks.paused(connection, row.desk) is None:
                 desks.change_hook(connection, id, state="ignored", due_at=None, error=why)
                 return
             delay = _SOON * min(row.n + 1, 12)
@@ -151,10 +149,12 @@ class Roads:
                 for t in updates.open_tickets(connection, desk, now - SOLVED_STAYS_WATCHED)
             ]
         cursor, fresh = (row.cursor if row is not None else None), 0
-        driver = self.context.driver(desk)
         for _ in range(PAGES_AT_ONCE):
             start = cursor
-            page: Page = driver.run(lambda: connector.poll_page(start, known, now))  # noqa: B023 - runs at once
+            page: Page = self.context.ask(
+                desk,
+                lambda: connector.poll_page(start, known, now),  # noqa: B023 - runs at once
+            )
             stored, complete = self._take_page(desk, page)
             fresh += stored
             if not page.more or not complete or page.cursor == cursor:

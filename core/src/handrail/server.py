@@ -63,6 +63,7 @@ def app(rail: Handrail) -> Starlette:
         exception_handlers={HTTPException: _http_error, HandrailError: _handrail_error},
     )
     application.state.rail = rail
+    application.state.stopping = False
     application.state.settlers = asyncio.Semaphore(_SETTLERS)
     return application
 
@@ -127,12 +128,16 @@ async def _healthz(request: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """Ready when the store answers."""
+    """Ready when the store answers and the worker, where there is one, is well; until the server stops."""
+    if request.app.state.stopping:
+        return problem(503, "this server is being stopped")
     try:
         await run_in_threadpool(request.app.state.rail.list, limit=1)
     except Exception as error:
         log.error("not ready: %s", _named(error))
         return problem(503, "the store does not answer")
+    if not request.app.state.rail.is_well:
+        return problem(503, "the worker of this server does not come round; its log says why")
     return JSONResponse({"status": "ok"})
 
 
@@ -209,7 +214,7 @@ def _server(application: Starlette) -> Any:
             """A second signal does not wait for answers that are under way."""
             self.interrupted = number == signal.SIGINT
             self.force_exit = self.should_exit
-            self.should_exit = True
+            self.should_exit = application.state.stopping = True
 
     return Server(
         uvicorn.Config(

@@ -6,6 +6,9 @@ desk has a row; those of a process that died are freed by its peers.
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,26 +17,93 @@ from handrail.ids import ulid
 from handrail.store import Store, desks, workers
 from handrail.store.alive import owner
 
+WAIT_SECONDS = 10.0
+"""For so long one who only reads waits for a slot."""
+_LOOK_SECONDS = 0.05
+_ASIDE_SECONDS = 1.0
+
 
 class Slots:
     def __init__(self, store: Store, clock: Callable[[], datetime], beat: Callable[[], None]) -> None:
         """``beat`` says that this process is alive: who holds a slot must keep saying so."""
         self.store, self.clock, self.beat = store, clock, beat
+        self._taken: set[str] = set()
+        self._untidy = False
+        self._waiting: Counter[str] = Counter()
+        self._changed = threading.Condition()
 
     @contextmanager
-    def of(self, desk: str, most: int) -> Iterator[bool]:
-        """Within the block this thread has one of ``most`` slots; False where all are taken."""
+    def of(self, desk: str, most: int, patience: float = 0.0) -> Iterator[bool]:
+        """Within the block this thread has one of ``most`` slots; False where all stay taken.
+
+        ``patience`` is the time in seconds for which a slot is waited for.
+        """
         if self.store.is_sqlite:
             yield True
             return
-        self.beat()
-        id = ulid(self.clock())
-        with self.store.begin() as connection:
-            desks.lock(connection, desk)
-            taken = workers.take_slot(connection, id, desk, owner(), most)
+        id = self._wait(desk, most, patience) if patience else self._take(desk, most)
         try:
-            yield taken
+            yield id is not None
         finally:
-            if taken:
+            if id is not None:
+                self._leave(id)
+
+    def step_aside(self, desk: str) -> None:
+        """Who has just left a slot and wants one again lets those go first that wait, for a moment."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting[desk], _ASIDE_SECONDS)
+
+    def _wait(self, desk: str, most: int, patience: float) -> str | None:
+        until = time.monotonic() + patience
+        self._count(desk, 1)
+        try:
+            while (id := self._take(desk, most)) is None and time.monotonic() < until:
+                time.sleep(_LOOK_SECONDS)
+            return id
+        finally:
+            self._count(desk, -1)
+
+    def _count(self, desk: str, more: int) -> None:
+        with self._changed:
+            self._waiting[desk] += more
+            self._changed.notify_all()
+
+    def _take(self, desk: str, most: int) -> str | None:
+        self.beat()
+        self.tidy()
+        id = ulid(self.clock())
+        self._taken.add(id)
+        taken = False
+        try:
+            with self.store.begin() as connection:
+                desks.lock(connection, desk)
+                taken = workers.take_slot(connection, id, desk, owner(), most)
+        except BaseException:
+            taken = False
+            self._untidy = True  # nobody knows whether this was committed
+            raise
+        finally:
+            if not taken:
+                self._taken.discard(id)
+        return id if taken else None
+
+    def _leave(self, id: str) -> None:
+        try:
+            with self.store.begin() as connection:
+                workers.leave_slot(connection, id)
+        except BaseException:
+            self._untidy = True
+            raise
+        finally:
+            self._taken.discard(id)
+
+    def tidy(self) -> None:
+        """Free the slots of this process that no thread of it has: the store was away when they were left."""
+        if self._untidy:
+            self._untidy = False
+            try:
                 with self.store.begin() as connection:
-                    workers.leave_slot(connection, id)
+                    workers.leave_slots(connection, owner(), self._taken)
+            except BaseException:
+                self._untidy = True
+                raise

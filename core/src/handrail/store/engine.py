@@ -13,12 +13,13 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.dialects import postgresql, sqlite
 
-from handrail.errors import ConfigError
+from handrail.errors import ConfigError, StoreError
 from handrail.store import moves as moving
 
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations folder."""
 
+_FULL = ("disk is full", "disk full", "no space left", "could not extend", "quota exceeded")
 _AFTERWARDS = "handrail_afterwards"
 
 
@@ -38,7 +39,7 @@ class Store:
             self._migrate()
             if not even_moved:
                 self.refuse_moved()
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        except (sa.exc.DBAPIError, sqlite3.Error, StoreError) as error:
             self.engine.dispose()
             raise ConfigError(
                 f"store: cannot open {url_without_password(url)}: {_first_line(error)}"
@@ -52,9 +53,12 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """A transaction that commits at the end of its block; on SQLite it is the only writer."""
+        """A transaction that commits at the end of its block; on SQLite it is the only writer.
+
+        Raises ``StoreError`` where the database is away or full.
+        """
         afterwards: list[Callable[[], None]] = []
-        with moving.said(), self.engine.begin() as connection:
+        with self._said(), moving.said(), self.engine.begin() as connection:
             connection.info[_AFTERWARDS] = afterwards
             if self.is_sqlite:  # the driver would begin only before the first change, after what was read
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -64,8 +68,11 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection for reading, which never holds the write lock."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        """A connection for reading, which never holds the write lock. ``StoreError`` as in ``begin``."""
+        with (
+            self._said(),
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
             yield connection
 
     def refuse_moved(self) -> None:
@@ -73,6 +80,18 @@ class Store:
         if self.is_sqlite:
             with self.read() as connection:
                 moving.refuse(connection)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """What a database that is away or full says, in words that name the cure."""
+        try:
+            yield
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+            words = _first_line(error)
+            full = any(each in words.lower() for each in _FULL)
+            cure = "make room on its disk" if full else "see that it answers"
+            place = url_without_password(self.url.render_as_string(hide_password=False))
+            raise StoreError(f"store {place}: {words}; {cure}, then do this again") from error
 
     def _migrate(self) -> None:
         """Our own tables come last: where they are up to date, those of the jobs are there too."""
@@ -180,4 +199,6 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    said = str(getattr(cause, "orig", None) or cause).splitlines()
+    return said[0] if said else type(cause).__name__

@@ -182,8 +182,9 @@ def parked(connection: sa.Connection, desk: str | None, limit: int = -1) -> Sequ
 
 
 def leased(connection: sa.Connection, holder: str) -> Sequence[sa.Row[Any]]:
-    """The handoffs at which a process makes, or made, an attempt."""
-    return connection.execute(handoffs.select().where(handoffs.c.lease_by == holder)).all()
+    """The handoffs at which a process makes, or made, an attempt, in the order in which rows are locked."""
+    query = handoffs.select().where(handoffs.c.lease_by == holder).order_by(handoffs.c.id)
+    return connection.execute(query).all()
 
 
 def being_created(connection: sa.Connection, id: str | None) -> bool:

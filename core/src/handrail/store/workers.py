@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -40,6 +40,15 @@ def take_slot(connection: sa.Connection, id: str, desk: str, holder: str, most: 
 
 def leave_slot(connection: sa.Connection, id: str) -> None:
     connection.execute(slots.delete().where(slots.c.id == id))
+
+
+def leave_slots(connection: sa.Connection, holder: str, kept: Collection[str]) -> None:
+    """Leave a process's slots but for those that its threads have."""
+    lost = set(connection.execute(sa.select(slots.c.id).where(slots.c.holder == holder)).scalars()) - set(
+        kept
+    )
+    for id in lost:
+        leave_slot(connection, id)
 
 
 def slot_holders(connection: sa.Connection) -> Sequence[str]:
