@@ -16,7 +16,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from handrail.config_source import Complaint, Keys, Source, expand, names, unknown_key
 from handrail.errors import ConfigError
-from handrail.policy.model import Flow, FlowStep, PhraseList, Route, Section, Signals, Timing, Trigger
+from handrail.plugins import flow_steps
+from handrail.policy.flow_model import Also, Flow, FlowStep, Setting, nearest
+from handrail.policy.model import Destination, PhraseList, Route, Section, Signals, Timing, Trigger
 
 if TYPE_CHECKING:
     from handrail.policy.due import DueBy
@@ -89,7 +91,9 @@ class PolicyText:
             return None
         from handrail.policy.policy import Mistakes, Policy
 
-        found = list(_misled(self.sections, desks, desk, promises)) if desks is not None else []
+        found: list[Complaint] = []
+        if desks is not None:
+            found = [*_misled(self.sections, desks, desk, promises), *_astray(self.sections.flows, desks)]
         try:
             policy = Policy(**dict(self.sections), due_by=due_by)
         except Mistakes as mistakes:
@@ -119,17 +123,25 @@ def load_policy(path: str | Path, environ: Mapping[str, str] = os.environ) -> Po
 
 
 def _sections(source: Source, data: dict[str, Any]) -> Sections:
+    for table in _also_tables(data):
+        source.hide(table, Also)
     try:
         return Sections.model_validate(data)
     except ValidationError as error:
         source.fail(list(dict.fromkeys(_complaints(error))))
 
 
+def _also_tables(data: Any) -> Iterator[Any]:
+    """Whatever stands under a key ``also``, whether it is right or not: it may hold a secret."""
+    if isinstance(data, dict):
+        yield from (value for key, value in data.items() if key == "also")
+    for value in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        yield from _also_tables(value)
+
+
 def _complaints(error: ValidationError) -> Iterator[Complaint]:
     for found in error.errors(include_input=False, include_url=False, include_context=False):
-        where = tuple(
-            part for part in found["loc"] if part != "[key]" and not str(part).startswith("function-")
-        )
+        where = tuple(part for part in found["loc"] if not str(part).startswith(("[", "function-")))
         where = where[:-1] if where[-1:] in (("str",), ("dict[str,any]",)) else where
         message = found["msg"].removeprefix("Value error, ")
         head, colon, rest = message.partition(": ")
@@ -168,6 +180,8 @@ def _model_of(where: Keys) -> type[BaseModel]:
             return Trigger
         case ["routes", *_]:
             return Route
+        case ["flows", _, "steps", ("set" | "route" | "also") as kind, *_]:
+            return {"set": Setting, "route": Destination, "also": Also}[kind]
         case ["flows", _, "steps", *_]:
             return FlowStep if len(where) > 3 else Flow
         case ["flows", *_]:
@@ -203,6 +217,25 @@ def _misled(
                 ("triggers", number, "timing"),
                 f"nobody promises a {trigger.timing.sla}; add it to [sla.default], or write another timing",
             )
+
+
+def _astray(flows: Mapping[str, Flow], desks: Collection[str]) -> Iterator[Complaint]:
+    """Steps of flows that name a desk, or a plugin's step, that is not there."""
+    for name, number, step in ((name, n, step) for name in flows for n, step in enumerate(flows[name].steps)):
+        keys, also = ("flows", name, "steps", number), step.also
+        to = also.desk if isinstance(also, Also) else getattr(step.route, "desk", None)
+        if to is not None and to not in desks:
+            yield (*keys, "also" if also else "route", "desk"), _no_desk(to, desks)
+        wanted = also.step if isinstance(also, Also) else also
+        if (
+            wanted is not None
+            and wanted not in flow_steps()
+            and (isinstance(also, Also) or wanted not in desks)
+        ):
+            known = flow_steps() if isinstance(also, Also) else {*flow_steps(), *desks}
+            what = "plugin" if isinstance(also, Also) else "desk is configured, and no plugin"
+            why = f"no {what} brings a step {wanted!r}; {nearest(wanted, known)}"
+            yield (*keys, "also", "step") if isinstance(also, Also) else (*keys, "also"), why
 
 
 def _no_desk(name: str, desks: Collection[str]) -> str:
