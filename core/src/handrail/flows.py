@@ -108,7 +108,7 @@ def ended(context: Context, flow: Snapshot, handoff: Handoff) -> Walked:
 
 
 def set_out(context: Context, connection: sa.Connection, handoff: Handoff, name: str, walked: Walked) -> None:
-    """In the transaction that accepts a handoff: its side steps, each with a job, and what there is to say."""
+    """In the transaction that accepts a handoff: its side steps, each with a job, and what is to be said."""
     now = context.clock()
     for note in walked.notes:
         handoffs.note(connection, handoff.id, now, note)
@@ -141,7 +141,7 @@ def _holds(signals: Signals | None) -> Holds:
 
 
 def raising_holds(context: Context) -> Holds:
-    """The conditions of ``[[raise]]``. One that cannot be read any more is logged, and the raise takes place."""
+    """The conditions of ``[[raise]]``. One that cannot be read any more is logged, and holds."""
     policy = context.config.policy
     ask = _holds(policy.signals if policy else None)
 

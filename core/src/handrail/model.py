@@ -295,8 +295,8 @@ class Handoff(Model):
     """The frozen, complete thing that is handed over.
 
     ``number`` counts the escalations of one conversation from 1. ``hop`` counts the desks that were tried
-    before this one. ``unset`` says which wishes the desk could not take, each with the desk's words; ``missing``
-    which fields a flow asked for in vain.
+    before this one. ``unset`` says which wishes the desk could not take, each with the desk's words;
+    ``missing`` which fields a flow asked for in vain.
     """
 
     id: str

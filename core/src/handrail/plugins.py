@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
@@ -156,7 +156,7 @@ def flow_steps() -> dict[str, FlowStep]:
     found: dict[str, FlowStep] = {}
     for plugin in plugins().hook.handrail_flow_steps.get_hookimpls():
         try:
-            brought: Mapping[str, FlowStep] = dict(plugin.function() or {})
+            brought = dict(cast("Callable[[], Mapping[str, FlowStep] | None]", plugin.function)() or {})
         except Exception:
             log.exception("plugin %s failed to name its steps", plugin.plugin_name)
             continue

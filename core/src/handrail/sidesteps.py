@@ -50,7 +50,7 @@ class SideSteps:
         number, tries = divmod(n, STRIDE)
         with self.context.store.read() as connection:
             side, row = side_steps.get(connection, id, number), handoffs.get(connection, id)
-        if not _is_due(side, tries):
+        if side is None or not _is_due(side, tries):
             return
         also = Also.model_validate_json(side.step)
         if row.state == State.CANCELLED:
@@ -82,7 +82,8 @@ class SideSteps:
             row = handoffs.get(connection, side.handoff_id, lock=True)
             if not _is_due(side_steps.get(connection, row.id, side.number, lock=True), side.tries):
                 return
-            why = f"For {desk} too, by the flow {side.flow}; the customer is answered on {where(connection, row)}."
+            main = where(connection, row)
+            why = f"For {desk} too, by the flow {side.flow}; the customer is answered on {main}."
             more = {"group": also.group} if also.group else {}
             key = f"{row.key}:also:{side.number + 1}"
             said = hand_off_beside(self.context, connection, row, desk, key, why, **more)

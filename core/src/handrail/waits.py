@@ -114,7 +114,7 @@ def _same(start: Start, flow: Snapshot, row: Any) -> bool:
 def asked_on(
     context: Context, connection: sa.Connection, row: Any, handoff: Handoff, flow: Snapshot
 ) -> Walked:
-    """A handoff whose flow waits for answers goes on with what is known now: to its end, or to what is next."""
+    """A flow that waits for answers goes on with what is known now: to its end, or to what is next."""
     walked = flows.go_through(flow, handoff)
     if not flow.collecting or walked.at == flow.asking:
         return walked

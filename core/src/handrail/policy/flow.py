@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from pydantic import Field
+
 from handrail.errors import HandrailError, InputError
 from handrail.model import Handoff
 from handrail.policy.flow_model import Also, Flow, FlowStep, NamedOrAlso, Setting, nearest
@@ -37,7 +39,7 @@ class Snapshot(Section):
     signals: Signals = Signals()
     collecting: bool = False
     asking: int | None = None
-    answers: dict[str, Any] = {}
+    answers: dict[str, Any] = Field(default={})
 
     @property
     def asked(self) -> dict[str, FlowStep]:
@@ -63,8 +65,9 @@ def _contents(route: Route) -> Destination:
 
 @dataclass(frozen=True)
 class Walked:
-    """What a flow comes to. ``asks`` are the fields that step ``at`` waits for; none: it hands ``handoff`` off.
+    """What a flow comes to.
 
+    ``asks`` are the fields that step ``at`` waits for; where there are none, ``handoff`` is handed off.
     ``also`` are the side steps, in their order; ``notes`` say what could not be done.
     """
 
@@ -147,7 +150,9 @@ def _will_do(step: FlowStep, name: str, value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else "" if value is None else json.dumps(value)
+    return (
+        value.strip() if isinstance(value, str) else "" if value is None else json.dumps(value, default=str)
+    )
 
 
 def found(pattern: str, text: str) -> bool:
@@ -163,7 +168,7 @@ def _compiled(pattern: str) -> Callable[[str], bool]:
 
 
 def answered(snapshot: Snapshot, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The answers as they are kept. Raises ``InputError`` for the first that was not asked for or is wrong."""
+    """The answers as they are kept. Raises ``InputError`` for one that was not asked for or is wrong."""
     if not fields:
         raise InputError("there is no answer in it; give at least one", field="fields")
     asked = snapshot.asked
@@ -176,6 +181,8 @@ def answered(snapshot: Snapshot, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wrong(step: FlowStep, name: str, value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "is a list or a table; give a text or a number"
     text = _text(value)
     if not text:
         return "is empty; give an answer"

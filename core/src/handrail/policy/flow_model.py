@@ -38,7 +38,7 @@ class Setting(Section):
 
 
 class Also(Section):
-    """A further handoff, a signed POST, or a plugin's step; exactly one of ``desk``, ``webhook``, ``step``."""
+    """A further handoff, a signed POST or a plugin's step: one of ``desk``, ``webhook``, ``step``."""
 
     desk: str | None = Field(default=None, description="A desk that gets a handoff of its own")
     group: str | None = Field(default=None, description="The group on that desk; None: the same")
@@ -116,8 +116,8 @@ class FlowStep(Section):
         if self.collect is None and (self.ask or self.pattern or self.give_up_after):
             raise ValueError("ask, pattern and give_up_after belong to a step with collect")
         for name, texts in (("ask", self.ask), ("pattern", self.pattern)):
-            if wrong := next((field for field in texts if field not in (self.collect or ())), None):
-                raise ValueError(f"{name}: {wrong!r} is not collected; {nearest(wrong, self.collect or ())}")
+            for field in sorted(set(texts) - set(self.collect or ())):
+                raise ValueError(f"{name}: {field!r} is not collected; {nearest(field, self.collect or ())}")
         if self.hand_off is False:
             raise ValueError("hand_off: false does nothing; write true, or remove the step")
         if self.give_up_after is not None and self.give_up_after <= timedelta(0):

@@ -171,6 +171,9 @@ def _plainer(message: str, kind: str) -> str:
     return _PLAINER.get(kind) or message.replace("Input should", "should", 1)
 
 
+_IN_A_STEP: dict[str, type[BaseModel]] = {"set": Setting, "route": Destination, "also": Also}
+
+
 def _model_of(where: Keys) -> type[BaseModel]:
     """The model of the table that stands at a path."""
     match [part for part in where if isinstance(part, str)]:
@@ -180,8 +183,8 @@ def _model_of(where: Keys) -> type[BaseModel]:
             return Trigger
         case ["routes", *_]:
             return Route
-        case ["flows", _, "steps", ("set" | "route" | "also") as kind, *_]:
-            return {"set": Setting, "route": Destination, "also": Also}[kind]
+        case ["flows", _, "steps", "set" | "route" | "also" as kind, *_]:
+            return _IN_A_STEP[kind]
         case ["flows", _, "steps", *_]:
             return FlowStep if len(where) > 3 else Flow
         case ["flows", *_]:
@@ -221,21 +224,26 @@ def _misled(
 
 def _astray(flows: Mapping[str, Flow], desks: Collection[str]) -> Iterator[Complaint]:
     """Steps of flows that name a desk, or a plugin's step, that is not there."""
-    for name, number, step in ((name, n, step) for name in flows for n, step in enumerate(flows[name].steps)):
-        keys, also = ("flows", name, "steps", number), step.also
-        to = also.desk if isinstance(also, Also) else getattr(step.route, "desk", None)
-        if to is not None and to not in desks:
-            yield (*keys, "also" if also else "route", "desk"), _no_desk(to, desks)
-        wanted = also.step if isinstance(also, Also) else also
-        if (
-            wanted is not None
-            and wanted not in flow_steps()
-            and (isinstance(also, Also) or wanted not in desks)
-        ):
-            known = flow_steps() if isinstance(also, Also) else {*flow_steps(), *desks}
-            what = "plugin" if isinstance(also, Also) else "desk is configured, and no plugin"
-            why = f"no {what} brings a step {wanted!r}; {nearest(wanted, known)}"
-            yield (*keys, "also", "step") if isinstance(also, Also) else (*keys, "also"), why
+    for name, flow in flows.items():
+        for number, step in enumerate(flow.steps):
+            found = [*_unrouted(step, desks), *_nowhere(step.also, desks)]
+            yield from ((("flows", name, "steps", number, *keys), why) for keys, why in found)
+
+
+def _unrouted(step: FlowStep, desks: Collection[str]) -> Iterator[Complaint]:
+    if isinstance(step.route, Destination) and step.route.desk and step.route.desk not in desks:
+        yield ("route", "desk"), _no_desk(step.route.desk, desks)
+
+
+def _nowhere(also: str | Also | None, desks: Collection[str]) -> Iterator[Complaint]:
+    if isinstance(also, str):
+        if also not in desks and also not in flow_steps():
+            near = nearest(also, {*desks, *flow_steps()})
+            yield ("also",), f"neither a desk nor a plugin's step has the name {also!r}; {near}"
+    elif also is not None and also.desk and also.desk not in desks:
+        yield ("also", "desk"), _no_desk(also.desk, desks)
+    elif also is not None and also.step and also.step not in flow_steps():
+        yield ("also", "step"), f"no plugin brings a step {also.step!r}; {nearest(also.step, flow_steps())}"
 
 
 def _no_desk(name: str, desks: Collection[str]) -> str:
