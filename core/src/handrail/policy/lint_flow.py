@@ -65,8 +65,8 @@ def _longer_than_promised(trigger: Trigger, asking: list[FlowStep], config: Conf
         if within is not None and step.patience >= within:
             yield (
                 f"triggers.{trigger.name}",
-                f"its flow waits {format_duration(step.patience)} for {', '.join(step.collect or ())}, and the "
-                f"first_response is promised within {format_duration(within)} for {urgency}; make "
+                f"its flow waits {format_duration(step.patience)} for {', '.join(step.collect or ())}, and "
+                f"the first_response is promised within {format_duration(within)} for {urgency}; make "
                 "give_up_after shorter",
             )
 
