@@ -25,6 +25,7 @@ from handrail import (
     State,
     hookimpl,
 )
+from handrail.config import Sla
 from handrail.plugins import plugins
 from handrail.policy.chain import Raise
 from handrail.store import handoffs, side_steps
@@ -324,7 +325,8 @@ def test_steps_change_the_handoff_before_it_goes(make: Make, acme: SimulatedAcme
         '{ when = "fields.amount > 9000", set = { urgency = "urgent" } }',
         '{ route = "vip", when = \'urgency == "high"\' }',
         "{ hand_off = true }",
-        after='[[routes]]\nname = "vip"\nwhen = \'"gold" in customer.segments\'\ngroup = "premium"\ntags = ["vip"]\n',
+        after='[[routes]]\nname = "vip"\nwhen = \'"gold" in customer.segments\'\n'
+        'group = "premium"\ntags = ["vip"]\n',
     )
     handoff = begin(world, talk(amount=2000))
     assert (handoff.group, handoff.owner, handoff.urgency) == ("premium", "bea", "high")
@@ -332,6 +334,18 @@ def test_steps_change_the_handoff_before_it_goes(make: Make, acme: SimulatedAcme
     assert (handoff.summary, handoff.details["source"]) == ("A refund.", "flow")
     shown = world.show(handoff)
     assert (shown["group"], shown["urgency"]) == ("premium", "high")
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_promises_follow_the_urgency_that_a_flow_sets(make: Make, asks: bool) -> None:
+    sla = {"default": Sla.model_validate({"first_response": {"normal": "8h", "urgent": "1h"}})}
+    world = make(*([ORDER] if asks else []), '{ set = { urgency = "urgent" } }', sla=sla)
+    handoff = begin(world)
+    if asks:
+        world.rail.answer(handoff.id, {"order_id": "1182"})
+    world.run()
+    due = (world.clock() + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    assert world.show(handoff)["due"]["first_response"] == due
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -461,7 +475,6 @@ def test_a_process_that_dies_between_any_two_steps_loses_and_doubles_nothing(
                 story(first)
             other = make(policy=flow(*steps), backup=second)
             other.recover()
-            other.run(within=7200)
             story(other)
             assert (len(desk.cases), len(second.cases)) == (1, 1), f"killed at {step}"
             assert "order_id: 1182" in text_of(desk)

@@ -59,13 +59,14 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     messages that came since are added to it.
     """
     _check(context, wish)
-    draft = waits.due(context, _draft(context, redacted(conversation), wish), context.clock())
+    draft = _draft(context, redacted(conversation), wish)
     start = flows.start(context, draft, wish.flow, wish.until, collecting=wish.collecting)
+    draft = waits.due(context, start.handoff, draft.created_at)
     digest = _digest(conversation, wish)
     for _ in (1, 2):
         try:
             with context.store.begin() as connection:
-                return _accept(context, connection, start, wish, digest)
+                return _accept(context, connection, draft, start, wish, digest)
         except sa.exc.IntegrityError:  # another process was faster: its handoff is there now
             continue
     raise Conflict(f"the key {draft.conversation.id}:N that this handoff would get is another handoff's")
@@ -129,8 +130,9 @@ def _digest(conversation: Conversation, wish: Wish) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _accept(context: Context, connection: sa.Connection, start: Start, wish: Wish, digest: str) -> Handoff:
-    draft = start.handoff
+def _accept(
+    context: Context, connection: sa.Connection, draft: Handoff, start: Start, wish: Wish, digest: str
+) -> Handoff:
     if wish.key is not None:
         there = handoffs.by_key(connection, wish.key)
         if there is not None:

@@ -33,7 +33,7 @@ class Setting(Section):
     @classmethod
     def _no_desk(cls, data: Any) -> Any:
         if isinstance(data, dict) and "desk" in data:
-            raise ValueError('desk: is not set but routed to; write route = { desk = "..." }')
+            raise ValueError('a desk is routed to; write route = { desk = "..." }')
         return data
 
 

@@ -140,7 +140,10 @@ def _also_tables(data: Any) -> Iterator[Any]:
 
 
 def _complaints(error: ValidationError) -> Iterator[Complaint]:
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
+    every = error.errors(include_input=False, include_url=False, include_context=False)
+    for found in every:
+        if found["type"] == "too_short" and any(_is_in(found["loc"], other["loc"]) for other in every):
+            continue  # what is wrong itself is not counted
         where = tuple(part for part in found["loc"] if not str(part).startswith(("[", "function-")))
         where = where[:-1] if where[-1:] in (("str",), ("dict[str,any]",)) else where
         message = found["msg"].removeprefix("Value error, ")
@@ -153,6 +156,10 @@ def _complaints(error: ValidationError) -> Iterator[Complaint]:
         elif colon and head in names(_model_of(where)):
             where, message = (*where, head), rest
         yield where, _plainer(message, found["type"])
+
+
+def _is_in(where: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(other) > len(where) and other[: len(where)] == where
 
 
 _PLAINER = {
