@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.desks import SimulatedAcme, Worlds, customer_says
+from tests.desks import Acme, SimulatedAcme, Worlds, customer_says
 from tests.policies import policy
 from tests.test_subscribers import SECRET, Receiver, receiving
 
+import handrail.engine as engine
 from handrail import (
     Conflict,
     Conversation,
     Decision,
     Handoff,
+    Handrail,
     InputError,
     Message,
     NotFound,
@@ -25,7 +28,7 @@ from handrail import (
     State,
     hookimpl,
 )
-from handrail.config import Sla
+from handrail.config import Config, Sla
 from handrail.plugins import plugins
 from handrail.policy.chain import Raise
 from handrail.store import handoffs, side_steps
@@ -235,10 +238,10 @@ def test_the_next_step_s_questions_get_their_own_time(make: Make, acme: Simulate
 
 
 def test_what_was_answered_survives_a_conversation_that_lacks_it(make: Make, acme: SimulatedAcme) -> None:
-    world = make('{ collect = ["order_id", "reason"] }')
+    world = make('{ collect = ["order_id", "reason"], pattern = { order_id = "^[0-9]+$" } }')
     handoff = begin(world)
     world.rail.answer(handoff.id, {"order_id": "1182"})
-    begin(world, talk("Hello?", order_id=""))
+    begin(world, talk("Hello?", order_id="which?"))
     world.rail.say(handoff.id, customer_says("Still there?"))
     world.let_pass(1801)
     assert world.show(handoff)["missing"] == ["reason"]
@@ -494,6 +497,29 @@ def test_both_stores_keep_flows(
     world.run()
     assert (len(acme.cases), len(backup.cases)) == (1, 1)
     assert side(world, handoff).due_at is None
+
+
+def test_a_worker_of_the_engine_asks_waits_and_does_what_is_beside(
+    store_url: str, receiver: Receiver, install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the real time, with the real jobs, over two processes' worth of rails."""
+    monkeypatch.setattr(engine, "POLL_SECONDS", 0.05)
+    install(book=lambda handoff, arguments: "booked")
+    steps = (ORDER, "{ hand_off = true }", '{ also = "backup" }', '{ also = "book" }',
+             f'{{ also = {{ webhook = "{receiver.url}", secret = "{SECRET}" }} }}')  # fmt: skip
+    with SimulatedAcme() as desk, SimulatedAcme() as second:
+        desks = {"desk": Acme(url=desk.url), "backup": Acme(url=second.url)}
+        made = Config(
+            path=Path("handrail.toml"), store=store_url, desk="desk", desks=desks, policy=flow(*steps)
+        )
+        with Handrail(made) as first:
+            handoff = first.hand_off(talk(), first.decide(talk()))
+        with Handrail(made) as rail:
+            assert rail.answer(handoff.id, {"order_id": "1182"}) == ()
+            rail.work_until_idle()
+            lines = "\n".join(line["text"] for line in rail.show(handoff.id)["timeline"])
+        assert (len(desk.cases), len(second.cases), len(receiver.got)) == (1, 1, 1)
+        assert "the step book is done: booked" in lines
 
 
 # Beside the handoff.

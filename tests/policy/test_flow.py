@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from typer.testing import CliRunner
 from tests.policies import NOW, policy, said
+from typer.testing import CliRunner
 
 from handrail import ConfigError, Connector, Conversation, Handoff, InputError
 from handrail.cli import app

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from handrail.context import Context
 from handrail.errors import HandrailError
 from handrail.model import Conversation, Handoff
-from handrail.policy.flow import Holds, Snapshot, Walked, walk
+from handrail.policy.flow import Holds, Snapshot, Walked, missing, walk
 from handrail.policy.flow_model import Also, NamedOrAlso
 from handrail.policy.model import Signals
 from handrail.sidesteps import schedule
@@ -80,12 +80,14 @@ def kept(plan: str | None, flow: Snapshot | None) -> str | None:
 
 
 def with_answers(row: Any, conversation: Conversation) -> Conversation:
-    """The conversation with what was answered meanwhile, where it does not say otherwise."""
+    """The conversation with what was answered meanwhile, where it has no answer of its own that will do."""
     flow = of(row)
-    if flow is None or not flow.answers:
+    if flow is None:
         return conversation
-    given = {name: value for name, value in conversation.fields.items() if value not in (None, "")}
-    return conversation.model_copy(update={"fields": {**conversation.fields, **flow.answers, **given}})
+    fields = dict(conversation.fields)
+    lacking = {name for step in flow.steps for name in missing(step, fields)}
+    fields |= {name: value for name, value in flow.answers.items() if name in lacking}
+    return conversation.model_copy(update={"fields": fields})
 
 
 # Going on.
