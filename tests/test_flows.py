@@ -259,6 +259,7 @@ def test_a_customer_who_asks_for_a_person_is_asked_no_more(world: World, acme: S
     shown = world.show(handoff)
     assert (shown["state"], shown["trigger"], shown["urgency"]) == (State.WITH_HUMANS, "asked", "high")
     assert "the flow refund is left" in notes(world, handoff)
+    assert (shown["missing"], plan(world, handoff)) == ([], None)
     world.let_pass(7200)
     assert len(acme.cases) == 1
 
@@ -363,6 +364,18 @@ def test_a_flow_may_send_it_to_another_desk(
     shown = world.show(handoff)
     assert (shown["state"], shown["desk"], shown["urgency"]) == (State.WITH_HUMANS, "backup", "low")
     assert (acme.requests, len(backup.cases)) == ([], 1)
+
+
+def test_who_drains_one_desk_talks_to_no_other(
+    make: Make, acme: SimulatedAcme, backup: SimulatedAcme
+) -> None:
+    world = make(ORDER, '{ route = { desk = "backup" } }', backup=backup)
+    handoff = begin(world)
+    world.clock.advance(1900)
+    world.rail.delivery.drain("desk", lambda: True)
+    assert (world.show(handoff)["desk"], backup.requests, acme.requests) == ("backup", [], [])
+    world.run()
+    assert len(backup.cases) == 1
 
 
 def test_a_desk_that_is_gone_when_the_wait_is_over_is_named(
