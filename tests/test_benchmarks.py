@@ -51,6 +51,6 @@ def test_the_table_names_its_command_and_what_was_asked() -> None:
 
 def test_every_benchmark_is_in_the_table() -> None:
     programs = {path.stem for path in FOLDER.glob("*.py")} - {"all", "common", "desk", "clients", "worker"}
-    assert programs == {*TINY, "text"}
+    assert programs == {*TINY, "text", "policy", "replay"}
     table = (FOLDER / "all.py").read_text()
     assert all(f"import {name}\n" in table for name in TINY)

@@ -29,7 +29,7 @@ from handrail.config import Config
 from handrail.engine import Jobs
 from handrail.move import Moved, move, undo
 from handrail.rail import Handrail
-from handrail.store import Store, handoffs, lock
+from handrail.store import Store, alive, handoffs, lock
 from handrail.store.schema import Moment, metadata
 from handrail.testing import a_conversation, answer
 
@@ -340,11 +340,18 @@ def test_large_rows_are_copied_a_few_at_a_time(
 
 
 def test_what_may_still_be_sent_keeps_its_lease(
-    old: Handrail, desk: SimulatedAcme, closed_desk: SimulatedAcme, old_url: str, database: str
+    old: Handrail,
+    desk: SimulatedAcme,
+    closed_desk: SimulatedAcme,
+    old_url: str,
+    database: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     """An attempt of a process that lives: the new store waits for the lease's end, and then looks."""
+    other = subprocess.Popen(["sleep", "600"])
+    request.addfinalizer(lambda: (other.kill(), other.wait()))
     live = old.hand_off(a_conversation(id="c-live")).id
-    lease(old, live, handoffs.owner())
+    lease(old, live, alive._name(other.pid))
     dead = old.hand_off(a_conversation(id="c-dead")).id
     lease(old, dead, dead_process())
     before = row(old.context.store, live)

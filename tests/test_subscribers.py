@@ -23,6 +23,7 @@ from tests.desks import Acme, SimulatedAcme, in_threads
 from tests.real import a_rail, connector, until, write_config
 
 import handrail.engine as engine
+import handrail.posting as posting
 import handrail.subscribers as sending
 from handrail import Handoff, Hook, Update, UpdateKind
 from handrail.config_subscribers import Subscriber
@@ -232,7 +233,7 @@ def test_it_is_signed_as_the_specification_says(
     (posted,) = receiver.got
     assert posted.is_genuine(key)
     assert posted.headers["webhook-timestamp"] == str(int(world.clock().timestamp()))
-    sending._SIGNATURE.check(Hook(posted.body, posted.headers), secret, world.clock())
+    posting._SIGNATURE.check(Hook(posted.body, posted.headers), secret, world.clock())
 
 
 def test_a_repeated_post_has_the_time_of_its_own_and_the_same_id_and_body(

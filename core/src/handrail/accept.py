@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from handrail import waits
+from handrail import flows, waits
 from handrail.context import Context
 from handrail.errors import Conflict, HandrailError, InputError
+from handrail.flows import Start
 from handrail.ids import ulid
 from handrail.model import Conversation, File, Handoff, Message, Reason, State, Urgency
 from handrail.plugins import plugins
@@ -45,6 +46,9 @@ class Wish:
     """When people take over, where the AI may still try; None: now."""
     decision: str | None = None
     """What the policy said, as JSON, for the record."""
+    flow: str | None = None
+    collecting: bool = False
+    """True where the flow waits, at most ``until``, for answers."""
 
 
 def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
@@ -55,12 +59,14 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     messages that came since are added to it.
     """
     _check(context, wish)
-    draft = waits.due(context, _draft(context, redacted(conversation), wish), context.clock())
+    draft = _draft(context, redacted(conversation), wish)
+    start = flows.start(context, draft, wish.flow, wish.until, collecting=wish.collecting)
+    draft = waits.due(context, start.handoff, draft.created_at)
     digest = _digest(conversation, wish)
     for _ in (1, 2):
         try:
             with context.store.begin() as connection:
-                return _accept(context, connection, draft, wish, digest)
+                return _accept(context, connection, draft, start, wish, digest)
         except sa.exc.IntegrityError:  # another process was faster: its handoff is there now
             continue
     raise Conflict(f"the key {draft.conversation.id}:N that this handoff would get is another handoff's")
@@ -116,13 +122,17 @@ def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
 
 def _digest(conversation: Conversation, wish: Wish) -> str:
     """What makes two requests under one key the same: all that the caller gave, as it was given."""
-    wished = asdict(replace(wish, key=None, files=(), until=None, decision=None))
+    none = {"key": None, "files": (), "until": None, "decision": None}
+    wished = asdict(replace(wish, **none))  # type: ignore[arg-type]
+    wished = {name: value for name, value in wished.items() if name not in ("flow", "collecting")}
     files = [file.model_dump(mode="json") for file in wish.files]
     content = [conversation.model_dump(mode="json"), wished, files]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _accept(context: Context, connection: sa.Connection, draft: Handoff, wish: Wish, digest: str) -> Handoff:
+def _accept(
+    context: Context, connection: sa.Connection, draft: Handoff, start: Start, wish: Wish, digest: str
+) -> Handoff:
     if wish.key is not None:
         there = handoffs.by_key(connection, wish.key)
         if there is not None:
@@ -131,21 +141,22 @@ def _accept(context: Context, connection: sa.Connection, draft: Handoff, wish: W
     if wish.key is None and newest is not None:
         newest = handoffs.get(connection, newest.id, lock=True)
         if not State(newest.state).ended:
-            return _continued(context, connection, newest, draft, wish)
+            return _continued(context, connection, newest, start)
     number = newest.number + 1 if newest is not None else 1
     key = wish.key or f"{draft.conversation.id}:{number}"
     handoff = draft.model_copy(update={"number": number, "key": key})
-    now, until = handoff.created_at, wish.until
-    waits_until = until if until is not None and until > now else None
-    state = State.WAITING if waits_until else State.ACCEPTED
-    more = {"state": state, "due_at": waits_until or now, "decision": wish.decision}
+    now, until = handoff.created_at, start.until
+    state = State.WAITING if until else State.ACCEPTED
+    more = {"state": state, "due_at": until or now, "decision": wish.decision, "plan": start.plan}
     handoffs.insert(connection, handoff, digest, **more)
     operations.add(connection, ulid(now), handoff.id, "create", {}, now, first=True)
-    if waits_until:
-        waits.begun(context, connection, handoff, waits_until)
+    if until:
+        waits.begun(context, connection, handoff, until, start)
     else:
         handoffs.note(connection, handoff.id, now, f"accepted for {handoff.desk}")
-    delay = (waits_until - now).total_seconds() if waits_until else 0
+    if start.walked is not None:
+        flows.set_out(context, connection, handoff, wish.flow or "", start.walked)
+    delay = (until - now).total_seconds() if until else 0
     context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, delay)
     return handoff
 
@@ -156,14 +167,12 @@ def _the_same(there: Any, digest: str, key: str) -> Handoff:
     return Handoff.model_validate_json(there.body)
 
 
-def _continued(
-    context: Context, connection: sa.Connection, there: Any, draft: Handoff, wish: Wish
-) -> Handoff:
+def _continued(context: Context, connection: sa.Connection, there: Any, start: Start) -> Handoff:
     """The running handoff of a conversation; what was said since it was accepted goes to the ticket."""
     if there.state == State.WAITING:
-        return waits.sooner(context, connection, there, draft, wish.until)
+        return waits.sooner(context, connection, there, start)
     running = Handoff.model_validate_json(there.body)
-    known, given = running.conversation.spoken, draft.conversation.spoken
+    known, given = running.conversation.spoken, start.draft.conversation.spoken
     if [_words(each) for each in given[: len(known)]] != [_words(each) for each in known]:
         return running
     since = Counter(_said_since(connection, there.id))

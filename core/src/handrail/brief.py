@@ -170,6 +170,8 @@ def _who(handoff: Handoff) -> Iterator[Fact]:
         yield Fact("Group", clean(handoff.group))
     if handoff.owner:
         yield Fact("Owner", clean(handoff.owner))
+    if handoff.missing:
+        yield Fact("Not collected", ", ".join(map(clean, handoff.missing)))
     for name, why in handoff.unset.items():
         yield Fact("Could not be set", clean(f"{name}: {why}"))
     if handoff.came_from:

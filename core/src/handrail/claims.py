@@ -56,8 +56,11 @@ class Claims:
                 if n >= 0:  # this job is there for the case that the attempt dies, which may yet happen
                     self._come_back(connection, row, (row.lease_until - now).total_seconds() + 1)
                 return None
-            if row.state != State.WAITING:
-                raising.begin(self.context, connection, row)
+            if row.state == State.WAITING:  # whatever its desk says, the wait is over
+                row = waits.fired(self.context, connection, row, now)
+                if row is None:
+                    return None
+            raising.begin(self.context, connection, row)
             rest = self.context.rest(row.desk)
             if rest > 0:
                 self._come_back(connection, row, rest, due_at=now + timedelta(seconds=rest))
@@ -98,6 +101,8 @@ class Claims:
         """Take the lease and the next operation; None and a free row where there is nothing to do."""
         if row.state == State.WAITING:
             row = waits.fired(self.context, connection, row, now)
+            if row is None:  # its flow sends it to another desk
+                return None
         raising.begin(self.context, connection, row)
         operation = _next_operation(connection, row.id)
         if operation is None:

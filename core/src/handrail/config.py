@@ -28,6 +28,7 @@ from handrail.policy.chain import Raise, share
 from handrail.policy.due import promised
 from handrail.policy.hours import Calendar, Hours
 from handrail.policy.load import FILE, SECTIONS, PolicyText, Sections
+from handrail.policy.model import Signals
 
 __all__ = ["Config", "Server", "Sla", "find", "load", "not_installed", "sample"]
 
@@ -140,7 +141,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
         source.fail(_complaints(error, Config))
     _refuse_empty_tokens(source, config)
     _check_promises(source, config)
-    _check_raises(source, config)
+    _check_raises(source, config, policy.sections.signals)
     chosen = _choose_desk(source, config)
     changes = {"desk": chosen, "store": _store(source, config), "policy": _policy(policy, config, chosen)}
     return config.model_copy(update=changes)
@@ -275,8 +276,8 @@ def _check_promises(source: Source, config: Config) -> None:
             source.fail((("sla", name, *keys), why) for keys, why in endless)
 
 
-def _check_raises(source: Source, config: Config) -> None:
-    """Every raise has a desk that is there, and a promise of which it is a share."""
+def _check_raises(source: Source, config: Config, signals: Signals) -> None:
+    """Every raise has a desk that is there, a promise of which it is a share, and a condition to be read."""
     complaints, sla = list[Complaint](), config.sla.get("default", Sla())
     for number, rule in enumerate(config.raises):
         if rule.desk is not None and rule.desk not in config.desks:
@@ -285,10 +286,16 @@ def _check_raises(source: Source, config: Config) -> None:
         if share(rule.at) is not None and not getattr(sla, rule.of):
             why = f"{rule.at} of nothing: add {rule.of} to [sla.default], or write a duration such as 30m"
             complaints.append((("raise", number, "at"), why))
-        if rule.when is not None:
-            complaints.append((("raise", number, "when"), "this version reads no conditions here; remove it"))
+        if rule.when is not None and (wrong := _unreadable(rule.when, signals)):
+            complaints.append((("raise", number, "when"), wrong))
     if complaints:
         source.fail(complaints)
+
+
+def _unreadable(when: str, signals: Signals) -> str | None:
+    from handrail.policy.condition import Conditions
+
+    return Conditions(signals).wrong(when)
 
 
 def _refuse_empty_tokens(source: Source, config: Config) -> None:

@@ -29,6 +29,37 @@ def _kind(value: Any) -> Any:
     raise ValueError(f"there is no event {value!r}; {cure}")
 
 
+def safe_url(url: str) -> str:
+    """An address that something may be posted to. Raises ``ValueError`` with the cure."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is no address; write https://HOST/PATH") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no credentials; the signature tells who sends")
+    if not host or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("is no address; write https://HOST/PATH")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ValueError("must begin with https:// (http:// only for loopback addresses)")
+    return url
+
+
+def long_enough(secret: str) -> str:
+    """A secret that can sign. Raises ``ValueError`` with the cure."""
+    key = standard_key(secret)
+    if secret.startswith("whsec_") and not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        raise ValueError(
+            f"behind whsec_ must stand {SHORTEST_KEY} to {LONGEST_KEY} bytes in base64; "
+            "make one with `openssl rand -base64 32`"
+        )
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(
+            f"must have at least {SHORTEST_SECRET} characters; make one with `openssl rand -base64 32`"
+        )
+    return secret
+
+
 class Subscriber(BaseModel):
     """Somebody who gets updates as signed webhooks."""
 
@@ -47,36 +78,8 @@ class Subscriber(BaseModel):
         default=timedelta(days=3), description="After failing for so long it is tried once an hour only"
     )
 
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError("is no address; write https://HOST/PATH") from None
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("must hold no credentials; the signature tells who sends")
-        if not host or not url.isascii() or not url.isprintable() or " " in url:
-            raise ValueError("is no address; write https://HOST/PATH")
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-            raise ValueError("must begin with https:// (http:// only for loopback addresses)")
-        return url
-
-    @field_validator("secret")
-    @classmethod
-    def _long_enough(cls, secret: str) -> str:
-        key = standard_key(secret)
-        if secret.startswith("whsec_") and not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
-            raise ValueError(
-                f"behind whsec_ must stand {SHORTEST_KEY} to {LONGEST_KEY} bytes in base64; "
-                "make one with `openssl rand -base64 32`"
-            )
-        if len(secret) < SHORTEST_SECRET:
-            raise ValueError(
-                f"must have at least {SHORTEST_SECRET} characters; make one with `openssl rand -base64 32`"
-            )
-        return secret
+    _safe = field_validator("url")(safe_url)
+    _long_enough = field_validator("secret")(long_enough)
 
     @property
     def name(self) -> str:

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from handrail.errors import ConfigError, StoreError
 from handrail.hands import Drain, Hands
-from handrail.keeper import SCHEMA, WORKFLOW, Keeper
+from handrail.keeper import SCHEMA, WORKFLOW, Keeper, jobs_table
 from handrail.presence import Presence
 from handrail.store import lock
 from handrail.store.alive import owner
@@ -68,6 +68,10 @@ MAX_PAUSE_SECONDS = 900.0
 _READERS = 4
 """Jobs at once that read one desk."""
 _BATCH = 500
+_DROP = """
+    delete from {table} where workflow_uuid in :ids and status in ('ENQUEUED', 'DELAYED')
+    returning workflow_uuid
+"""
 log = logging.getLogger("handrail.engine")
 
 
@@ -119,10 +123,15 @@ class Jobs:
         afterwards(connection, lambda: self._finished.append(f"{step}:{id}:{n}"))
 
     def drop_finished(self) -> None:
-        """Delete the jobs that have nothing to do. One that runs already just ends."""
+        """Delete the jobs that have nothing to do; those that a worker has taken meanwhile just end."""
         while self._finished:
             some = [self._finished.popleft() for _ in range(min(len(self._finished), _BATCH))]
-            self.client.delete_workflows(some)
+            with self.store.begin() as connection:
+                query = sa.text(_DROP.format(table=jobs_table(self.store)))
+                query = query.bindparams(sa.bindparam("ids", some, expanding=True))
+                gone = connection.execute(query).scalars().all()
+            if gone:
+                self.client.delete_workflows(list(gone))  # what belongs to them
 
     def again(self, job_id: str, step: str, id: str, n: int) -> None:
         """The same job once more, after a pause that grows: it failed in a way that nobody foresaw.

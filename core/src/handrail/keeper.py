@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from handrail.store import handoffs, workers
+from handrail.store import Store, handoffs, workers
 
 if TYPE_CHECKING:
     from handrail.engine import Duties, Jobs
@@ -89,10 +89,9 @@ class Keeper:
 
     def _taken(self) -> Sequence[Any]:
         """The jobs that a worker has. The engine's own list would walk over all that wait to find them."""
-        store = self.jobs.store
-        table = "workflow_status" if store.is_sqlite else f"{SCHEMA}.workflow_status"
-        with store.read() as connection:
-            return connection.execute(sa.text(_TAKEN.format(table=table)), {"name": WORKFLOW}).all()
+        query = sa.text(_TAKEN.format(table=jobs_table(self.jobs.store)))
+        with self.jobs.store.read() as connection:
+            return connection.execute(query, {"name": WORKFLOW}).all()
 
     def _bury(self, name: str) -> int:
         """Slots and the name itself go last: a crash in between leaves the name to be found again."""
@@ -124,6 +123,11 @@ class Keeper:
         for job in jobs:
             self.jobs.client.resume_workflow(job.id, queue_name=job.queue_name)
         return len(jobs)
+
+
+def jobs_table(store: Store) -> str:
+    """The engine's own table of jobs, for what its client cannot be asked."""
+    return "workflow_status" if store.is_sqlite else f"{SCHEMA}.workflow_status"
 
 
 def _is_named(job: Any) -> bool:

@@ -295,7 +295,8 @@ class Handoff(Model):
     """The frozen, complete thing that is handed over.
 
     ``number`` counts the escalations of one conversation from 1. ``hop`` counts the desks that were tried
-    before this one. ``unset`` says which wishes the desk could not take, each with the desk's words.
+    before this one. ``unset`` says which wishes the desk could not take, each with the desk's words;
+    ``missing`` which fields a flow asked for in vain.
     """
 
     id: str
@@ -317,6 +318,7 @@ class Handoff(Model):
     hop: int = 0
     came_from: str | None = None
     unset: dict[str, str] = {}
+    missing: tuple[Text, ...] = ()
 
     @property
     def customer(self) -> Customer:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from handrail.context import Clock, utc_now
 from handrail.engine import Jobs
-from handrail.errors import ConfigError, HandrailError
+from handrail.errors import ConfigError, HandrailError, StoreError
 from handrail.ids import ulid
 from handrail.keeper import WORKFLOW
 from handrail.store import Store, handoffs, lock, moves
@@ -175,8 +175,8 @@ def _cut_off(target: str) -> Iterator[None]:
     """Say of an error of a database what to do, without an address that has a password."""
     try:
         yield
-    except sa.exc.DBAPIError as error:
-        why = (str(error.orig).splitlines() or [""])[0]
+    except (sa.exc.DBAPIError, StoreError) as error:
+        why = (str(getattr(error, "orig", error)).splitlines() or [""])[0]
         raise HandrailError(
             f"the move to {url_without_password(target)} was cut off: {why}; run it again"
         ) from None

@@ -6,10 +6,10 @@ A plugin is a module named by an entry point of the group ``handrail``. Importin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import typer
 
     from handrail.connector import Connector
-    from handrail.model import Conversation, Update
+    from handrail.model import Conversation, Handoff, Update
+
+    FlowStep = Callable[[Handoff, Mapping[str, Any]], str | None]
 
 log = logging.getLogger("handrail.plugins")
 hookspec = pluggy.HookspecMarker("handrail")
@@ -67,6 +69,24 @@ class Hooks:
             @hookimpl
             def handrail_redact(conversation):
                 return conversation.model_copy(update={"fields": {}})
+        """
+
+    @hookspec
+    def handrail_flow_steps(self) -> Mapping[str, FlowStep]:  # type: ignore[empty-body]
+        """Bring steps that flows may do beside a handoff, by name.
+
+        A step is called with the handoff and with what stands beside its name in the flow. What it returns,
+        if that is a text, stands in the handoff's timeline. It runs as a job, at least once: ``handoff.id``
+        tells it what it has done before. One that raises is tried again for a day, and never stops a handoff.
+
+        Example::
+
+            def book_call(handoff, arguments):
+                return f"a call of {arguments['minutes']} minutes is booked for {handoff.customer.name}"
+
+            @hookimpl
+            def handrail_flow_steps():
+                return {"book-call": book_call}
         """
 
     @hookspec
@@ -126,3 +146,22 @@ def connectors() -> dict[str, type[Connector]]:
                     f"{connector.__module__}; uninstall one"
                 )
     return dict(sorted(found.items()))
+
+
+def flow_steps() -> dict[str, FlowStep]:
+    """The steps that plugins bring to flows. A plugin that raises is logged, and brings none.
+
+    Raises ``ConfigError`` when two share a name.
+    """
+    found: dict[str, FlowStep] = {}
+    for plugin in plugins().hook.handrail_flow_steps.get_hookimpls():
+        try:
+            brought = dict(cast("Callable[[], Mapping[str, FlowStep] | None]", plugin.function)() or {})
+        except Exception:
+            log.exception("plugin %s failed to name its steps", plugin.plugin_name)
+            continue
+        twice = sorted(found.keys() & brought.keys())
+        if twice:
+            raise ConfigError(f"two plugins bring a step {twice[0]!r}; rename it in one, or uninstall one")
+        found |= brought
+    return found

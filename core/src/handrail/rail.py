@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from handrail import accept as accepting
-from handrail import again, delivery, views, waits
+from handrail import again, answers, delivery, views, waits
 from handrail.config import Config, load
 from handrail.connector import Can, Finding
 from handrail.context import Clock, Context, utc_now
 from handrail.engine import Duties, Jobs, Schedule, Worker
 from handrail.errors import ConfigError, DeskError, InputError
+from handrail.flows import raising_holds
 from handrail.model import (
     Conversation,
     File,
@@ -36,7 +37,8 @@ from handrail.policy.model import Decision
 from handrail.policy.wish import wish_from
 from handrail.raising import Raising
 from handrail.roads import Roads
-from handrail.store import Store, desks, handoffs, updates
+from handrail.sidesteps import SideSteps
+from handrail.store import Store, desks, handoffs, side_steps, updates
 from handrail.sync import Inbox
 from handrail.watch import watching
 
@@ -62,7 +64,8 @@ class Handrail:
         self.subscriptions = self.inbox.subscriptions
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
-        self.raising = Raising(self.context, self.inbox)
+        self.raising = Raising(self.context, self.inbox, raising_holds(self.context))
+        self.side_steps = SideSteps(self.context)
 
     @classmethod
     def open(cls, config: str | Path | None = None) -> Handrail:
@@ -132,6 +135,14 @@ class Handrail:
     def resolved(self, conversation_id: str) -> bool:
         """The AI has solved a conversation: its wait ends. False where none was running."""
         return waits.resolved(self.context, conversation_id)
+
+    def answer(self, handoff_id: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the customer answered to the questions of a flow, by field; the questions still open.
+
+        With the last answer the handoff goes on. All are taken or none: raises ``InputError`` for one that
+        was not asked for or does not look as it should, ``Conflict`` where nothing is asked any more.
+        """
+        return answers.answer(self.context, handoff_id, fields)
 
     def wait(self, handoff_id: str, timeout: float = 30) -> Ticket | None:
         """The ticket, as soon as there is one; None after ``timeout`` seconds, or where none will come.
@@ -287,6 +298,8 @@ class Handrail:
             self.subscriptions.step(id, n)
         elif step == "watch":
             self.raising.step(id, n)
+        elif step == "also":
+            self.side_steps.step(id, n)
         else:
             raise ConfigError(f"a job of a newer version: {step}")
 
@@ -308,6 +321,7 @@ class Handrail:
             again.resume(self.context)
             self.subscriptions.resume()
             self.raising.resume()
+            self.side_steps.resume()
             for name, connector in self.config.desks.items():
                 if Can.POLL in connector.can:
                     self.roads.schedule_poll(name, 0)
@@ -342,7 +356,7 @@ class Handrail:
             polled = all(row is not None and row.poll_due_at and row.poll_due_at > now for row in polls)
             if not polled or handoffs.is_due(connection, self.config.desks, soon):
                 return False
-            if desks.due_hooks(connection, soon):
+            if desks.due_hooks(connection, soon) or side_steps.due(connection, soon):
                 return False
             return not self.subscriptions.due(connection, soon) and not handoffs.at_work(connection)
 

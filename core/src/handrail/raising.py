@@ -6,7 +6,6 @@ is one job, which reads the row, does one thing and leaves the next job.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from handrail import accept
+from handrail.beside import hand_off_beside, where
 from handrail.context import Context
-from handrail.ids import ulid
 from handrail.model import Handoff, State, UpdateKind, Urgency
 from handrail.policy.chain import Chain, Link, Raise, chain, raised
-from handrail.store import handoffs, operations, updates
+from handrail.store import handoffs, updates
 from handrail.sync import Inbox
 
 Holds = Callable[[str, Handoff], bool]
@@ -35,7 +34,7 @@ _NAMES = {"first_response": "first response", "resolution": "resolution"}
 def begin(context: Context, connection: sa.Connection, row: Any) -> None:
     """Watch a handoff from now on, with the chain of the policy as it is now; once for each handoff."""
     sla, rules = context.config.sla.get("default"), context.config.raises
-    if not (sla or rules) or "raise" in _plan(row):
+    if not (sla or rules) or handoffs.plan(row, "raise") is not None:
         return
     handoff, calendar = Handoff.model_validate_json(row.body), context.config.calendar(sla) if sla else None
     _go_on(context, connection, row, chain(rules, handoff.due, handoff.created_at, calendar))
@@ -51,7 +50,7 @@ class Raising:
         """The job: one link of a handoff's chain, unless a person was there before it."""
         with self.inbox.taking() as connection:
             row = handoffs.get(connection, id, lock=True)
-            made = Chain.model_validate(_plan(row).get("raise") or {})
+            made = Chain.model_validate(handoffs.plan(row, "raise") or {})
             if row.watch_n != n or row.watch_at is None or made.next is None:
                 return
             if made.next.at <= self.context.clock():
@@ -104,43 +103,17 @@ class Raising:
         return done + ([f"next group {rule.group}"] if rule.group else []) + (["noted"] if note else [])
 
     def _second_desk(self, connection: sa.Connection, row: Any, link: Link, desk: str) -> str:
-        """A further handoff of the same conversation, beside the first, which stays its own."""
+        why = f"{_NEEDLESS[link.unless].capitalize()} on {where(connection, row)}."
         key = f"{row.key}:raise:{link.number}"
-        if desk == row.desk or handoffs.by_key(connection, key) is not None:
-            return f"not to desk {desk}, which has it already"
-        if desk not in self.context.config.desks:
-            return f"not to desk {desk}, which is not configured any more"
-        now, first = self.context.clock(), Handoff.model_validate_json(row.body)
-        ticket = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
-        where = (ticket.url or f"ticket {ticket.id}") if ticket is not None else "without a ticket so far"
-        why = f"{_NEEDLESS[link.unless].capitalize()} on the desk {row.desk} ({where})."
-        second = first.model_copy(
-            update={
-                "id": ulid(now),
-                "key": key,
-                "number": 0,
-                "desk": desk,
-                "hop": 0,
-                "came_from": None,
-                "unset": {},
-                "urgency": Urgency(handoffs.get(connection, row.id).urgency),
-                "summary": f"{why} {first.summary or ''}".strip(),
-                "created_at": now,
-            }
-        )
-        plan = _with(None, Chain())
-        handoffs.insert(connection, second, row.digest, due_at=now, plan=plan)
-        operations.add(connection, ulid(now), second.id, "create", {}, now)
-        handoffs.note(connection, second.id, now, f"accepted for {desk}, beside {row.id}: {why}")
-        self.context.schedule(connection, f"deliver:{desk}", second.id, 0, 0)
-        return f"also to desk {desk} as handoff {second.id}"
+        return hand_off_beside(self.context, connection, row, desk, key, why)
 
 
 def _go_on(context: Context, connection: sa.Connection, row: Any, made: Chain) -> None:
     """Keep the chain, with a job for its next link that a person has not made needless."""
     while made.next is not None and _is_settled(connection, row, made.next):
         made = made.passed()
-    n, at, plan = row.watch_n + 1, made.next.at if made.next else None, _with(row.plan, made)
+    n, at = row.watch_n + 1, made.next.at if made.next else None
+    plan = handoffs.planned(row.plan, "raise", made.model_dump(mode="json"))
     handoffs.change(connection, row.id, watch_n=n, watch_at=at, plan=plan)
     if at is not None:
         delay = max(at - context.clock(), timedelta(0)).total_seconds()
@@ -169,15 +142,6 @@ def _is_answered(connection: sa.Connection, row: Any) -> bool:
 def _is_taken(connection: sa.Connection, row: Any) -> bool:
     ticket = updates.ticket_of(connection, row.desk, row.ticket_id) if row.ticket_id else None
     return ticket is not None and bool(ticket.assignee)
-
-
-def _plan(row: Any) -> dict[str, Any]:
-    return json.loads(row.plan) if row.plan else {}
-
-
-def _with(plan: str | None, made: Chain) -> str:
-    """A row's plan with this chain in it, and what else it holds."""
-    return json.dumps((json.loads(plan) if plan else {}) | {"raise": made.model_dump(mode="json")})
 
 
 def _minute(at: datetime) -> str:

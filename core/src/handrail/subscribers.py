@@ -11,14 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import random
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -26,14 +23,11 @@ from handrail import views
 from handrail.config_subscribers import Subscriber
 from handrail.connector import Finding
 from handrail.context import Context
-from handrail.driver import retry_after
 from handrail.engine import LEASE_SECONDS
-from handrail.errors import DeskError
 from handrail.http import Http
 from handrail.model import Update, UpdateKind
-from handrail.signature import StandardWebhooks
+from handrail.posting import Trouble, http_to, pause, post
 from handrail.store import subscribers, updates
-from handrail.wire import Wire
 
 log = logging.getLogger("handrail.subscribers")
 
@@ -43,19 +37,7 @@ SENDING = timedelta(seconds=15)
 TIMEOUT_SECONDS = 15.0
 LONGEST_WAIT = 300.0
 GIVEN_UP_WAIT = 3600.0
-LONGEST_ASKED = 86400.0
-"""A subscriber may ask by Retry-After for so many seconds of rest at a time."""
 _SAFE_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}")
-_SIGNATURE = StandardWebhooks()
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why a subscriber did not take an update. ``after``: seconds that it asked for."""
-
-    why: str
-    after: float | None = None
-    gone: bool = False
 
 
 class Subscriptions:
@@ -135,21 +117,7 @@ class Subscriptions:
     def _post(self, http: Http, subscriber: Subscriber, seq: int, update: Update) -> Trouble | None:
         now = self.context.clock()
         body = _body(update.model_copy(update={"cursor": str(seq)}))
-        signed = _SIGNATURE.sign(body, subscriber.secret, now, _message_id(update))
-        parts = urlsplit(subscriber.url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {"Content-Type": "application/json", "User-Agent": "handrail"}
-        try:
-            reply = http.send(Wire("POST", path, headers, body), signed)
-        except DeskError as error:
-            return Trouble(str(error))
-        if reply.ok:
-            return None
-        shown = replace(reply, content=reply.content.replace(subscriber.secret.encode(), b"***"))
-        words = f"{reply.status} {shown.excerpt}".strip()
-        if 300 <= reply.status < 400:
-            return Trouble(f"{words}; the subscriber answers from another address: correct url")
-        return Trouble(words, retry_after(reply, now), gone=reply.status == 410)
+        return post(http, subscriber.url, subscriber.secret, _message_id(update), body, now)
 
     # What became of it. Each is one transaction.
 
@@ -210,9 +178,7 @@ _STOPPED = "has stopped; a worker that is started tries again, or remove the tab
 
 
 def _http(subscriber: Subscriber) -> Http:
-    parts = urlsplit(subscriber.url)
-    base = f"{parts.scheme}://{parts.netloc}"
-    return Http(base, timeout=TIMEOUT_SECONDS, connections=1, peer="the subscriber")
+    return http_to(subscriber.url, TIMEOUT_SECONDS, "the subscriber")
 
 
 def _body(update: Update) -> bytes:
@@ -233,8 +199,6 @@ def _message_id(update: Update) -> str:
 
 
 def _wait(subscriber: Subscriber, spent: timedelta, trouble: Trouble) -> float:
-    """Seconds before the next try: full jitter over a time that grows with how long it has failed."""
-    window = min(LONGEST_WAIT, max(1.0, 2 * spent.total_seconds()))
-    drawn = random.uniform(0, window)  # noqa: S311 - spreads load, keeps no secret
-    wait = GIVEN_UP_WAIT if spent >= subscriber.give_up_after else drawn
-    return max(wait, min(trouble.after or 0.0, LONGEST_ASKED))
+    """Seconds before the next try; an hour where it has failed for long."""
+    wait = pause(spent.total_seconds(), LONGEST_WAIT, trouble.after)
+    return max(wait, GIVEN_UP_WAIT) if spent >= subscriber.give_up_after else wait

@@ -44,6 +44,7 @@ def _whole(connection: sa.Connection, row: Any) -> dict[str, Any]:
         "next_steps": list(full.next_steps),
         "question": full.conversation.question,
         "unset": full.unset,
+        "missing": list(full.missing),
         "due": {"first_response": _iso(full.due.first_response), "resolution": _iso(full.due.resolution)},
         "next_attempt_at": _iso(row.due_at),
         "to_send": [{"id": each.id, "kind": each.kind, "created_at": _iso(each.created_at)} for each in todo],
@@ -64,6 +65,14 @@ def _ticket(connection: sa.Connection, row: Any) -> dict[str, Any] | None:
         "group": stored.group,
         "updated_at": _iso(stored.updated_at),
     }
+
+
+def posted(full: Handoff) -> dict[str, Any]:
+    """A handoff as a flow's webhook gets it: what is known, without the transcript and without files."""
+    beside = ("conversation", "files", "hop", "came_from", "unset")
+    about = {"conversation_id": full.conversation.id, "question": full.conversation.question}
+    known = {"customer": full.customer.model_dump(mode="json"), "details": full.details}
+    return full.model_dump(mode="json", exclude=set(beside)) | about | known
 
 
 def update(item: Update) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from handrail import flows
 from handrail.context import Context
 from handrail.durations import format_duration
+from handrail.flows import Start
 from handrail.model import Conversation, Handoff, Message, State
 from handrail.policy import timing
+from handrail.policy.flow import Snapshot, Walked
 from handrail.store import handoffs
 
 
@@ -25,44 +28,106 @@ def due(context: Context, handoff: Handoff, now: datetime) -> Handoff:
     return handoff.model_copy(update={"due": timing.due(sla, handoff.urgency, now, calendar)})
 
 
-def begun(context: Context, connection: sa.Connection, handoff: Handoff, until: datetime) -> None:
-    """Note that people take over at a time."""
+def begun(
+    context: Context, connection: sa.Connection, handoff: Handoff, until: datetime, start: Start
+) -> None:
+    """Note that people take over at a time, or what is asked for until then."""
+    if start.flow is not None and start.flow.asking is not None:
+        asks = flows.go_through(start.flow, handoff).asks
+        return asking(context, connection, handoff.id, asks, until)
     left = format_duration(until - context.clock())
     handoffs.note(connection, handoff.id, context.clock(), f"waits: the AI has {left} more")
 
 
+def asking(
+    context: Context, connection: sa.Connection, id: str, fields: tuple[str, ...], until: datetime
+) -> None:
+    """Note what the AI asks for, and how long that is waited for."""
+    left = format_duration(until - context.clock())
+    handoffs.note(connection, id, context.clock(), f"asks for {', '.join(fields)}: {left} to answer")
+
+
 def fired(context: Context, connection: sa.Connection, row: Any, now: datetime) -> Any:
-    """The row of a wait that is over, as an accepted handoff; promises count from now."""
-    handoff = Handoff.model_validate_json(row.body).model_copy(update={"created_at": now})
-    body = due(context, handoff, now).model_dump_json()
-    handoffs.change(connection, row.id, state=State.ACCEPTED, body=body)
-    handoffs.note(connection, row.id, now, f"the wait is over: accepted for {row.desk}")
+    """The row of a wait that is over, as an accepted handoff; promises count from now.
+
+    None where its flow sends it to another desk, whose job it is then.
+    """
+    handoff, flow = (
+        Handoff.model_validate_json(row.body).model_copy(update={"created_at": now}),
+        flows.of(row),
+    )
+    walked = flows.ended(context, flow, handoff) if flow is not None else None
+    handoff = due(context, walked.handoff if walked else handoff, now)
+    values = _columns(handoff) | {"plan": flows.kept(row.plan, None)}
+    handoffs.change(connection, row.id, state=State.ACCEPTED, body=handoff.model_dump_json(), **values)
+    handoffs.note(connection, row.id, now, f"the wait is over: accepted for {handoff.desk}")
+    if flow is not None and walked is not None:
+        flows.set_out(context, connection, handoff, flow.name, walked)
+    if handoff.desk != row.desk:
+        _begin_at(context, connection, row, handoff, now)
+        return None
     return handoffs.get(connection, row.id)
+
+
+def _columns(handoff: Handoff) -> dict[str, Any]:
+    names = ("desk", "group", "urgency", "reason", "trigger")
+    return {name: getattr(handoff, name) for name in names}
 
 
 def stands(connection: sa.Connection, row: Any, conversation: Conversation) -> Handoff:
     """Keep the conversation of a wait as it stands now."""
+    conversation = flows.with_answers(row, conversation)
     handoff = Handoff.model_validate_json(row.body).model_copy(update={"conversation": conversation})
     handoffs.change(connection, row.id, body=handoff.model_dump_json())
     return handoff
 
 
-def sooner(
-    context: Context, connection: sa.Connection, row: Any, fresh: Handoff, until: datetime | None
-) -> Handoff:
-    """A conversation that waits is to be handed over: the earlier of both times counts, with its reasons."""
+def sooner(context: Context, connection: sa.Connection, row: Any, start: Start) -> Handoff:
+    """A conversation that waits is to be handed over: the earlier of both times counts, with its reasons.
+
+    What a flow asked for is not that: its questions stay open, as the conversation stands now.
+    """
+    fresh, until, flow = start.draft, start.until, flows.of(row)
+    if flow is not None and flow.collecting and start.flow is not None and _same(start, flow, row):
+        handoff = stands(connection, row, fresh.conversation)
+        asked_on(context, connection, row, handoff, flow)
+        return handoff
     if until is not None and until >= row.due_at:
         return stands(connection, row, fresh.conversation)
     now = context.clock()
     known = {"id": row.id, "key": row.key, "number": row.number, "hop": row.hop}
-    handoff = fresh.model_copy(update=known)
-    names = ("desk", "group", "urgency", "reason", "trigger")
-    values = {name: getattr(handoff, name) for name in names}
+    conversation = flows.with_answers(row, fresh.conversation)
+    handoff = fresh.model_copy(update={**known, "conversation": conversation})
+    values = _columns(handoff) | {"plan": flows.kept(row.plan, start.flow)}
     handoffs.change(connection, row.id, body=handoff.model_dump_json(), **values)
     _begin_at(context, connection, row, handoff, until or now)
     why = f"{handoff.trigger} decides" if handoff.trigger else "asked for"
-    handoffs.note(connection, row.id, now, f"{why}: {'sooner' if until else 'now'}")
+    left = f"; the flow {flow.name} is left" if flow is not None else ""
+    handoffs.note(connection, row.id, now, f"{why}: {'sooner' if until else 'now'}{left}")
     return handoff
+
+
+def _same(start: Start, flow: Snapshot, row: Any) -> bool:
+    return start.flow is not None and (start.flow.name, start.draft.trigger) == (flow.name, row.trigger)
+
+
+def asked_on(
+    context: Context, connection: sa.Connection, row: Any, handoff: Handoff, flow: Snapshot
+) -> Walked:
+    """A flow that waits for answers goes on with what is known now: to its end, or to what is next."""
+    walked = flows.go_through(flow, handoff)
+    if not flow.collecting or walked.at == flow.asking:
+        return walked
+    if walked.at is None:
+        handoffs.note(connection, row.id, context.clock(), "everything asked for is there")
+        _begin_at(context, connection, row, handoff, context.clock())
+        return walked
+    plan = flows.kept(row.plan, flow.model_copy(update={"asking": walked.at}))
+    handoffs.change(connection, row.id, plan=plan)
+    until = context.clock() + flow.steps[walked.at].patience
+    _begin_at(context, connection, row, handoff, until)
+    asking(context, connection, handoff.id, walked.asks, until)
+    return walked
 
 
 def over(context: Context, connection: sa.Connection, row: Any) -> None:

@@ -56,6 +56,7 @@ def _print(decisions: list[Decision]) -> None:
 def _row(decision: Decision) -> list[Any]:
     others = ", ".join(each.name for each in decision.fired[1:])
     because = [decision.because, f"also fires: {others}" if others else "", *decision.errors]
+    because += [f"ask: {question}" for question in decision.questions]
     return [
         decision.conversation_id,
         decision.kind,

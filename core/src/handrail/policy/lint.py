@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handrail.connector import Finding
 from handrail.durations import format_duration
 from handrail.model import Reason, Urgency
+from handrail.policy.lint_flow import flows, questions
 
 if TYPE_CHECKING:
     from handrail.config import Config
@@ -28,7 +29,7 @@ def lint(config: Config) -> list[Finding]:
         return []
     warnings = [
         Finding(subject, True, message, warning=True)
-        for look in (_number, _unreachable, _overlapping, _waiting, _groups)
+        for look in (_number, _unreachable, _overlapping, _waiting, _groups, flows, questions)
         for subject, message in look(policy, config)
     ]
     return warnings or [Finding("policy", True, f"{len(policy.triggers)} triggers, nothing suspicious")]

@@ -16,7 +16,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from handrail.config_source import Complaint, Keys, Source, expand, names, unknown_key
 from handrail.errors import ConfigError
-from handrail.policy.model import Flow, FlowStep, PhraseList, Route, Section, Signals, Timing, Trigger
+from handrail.plugins import flow_steps
+from handrail.policy.flow_model import Also, Flow, FlowStep, Setting, nearest
+from handrail.policy.model import Destination, PhraseList, Route, Section, Signals, Timing, Trigger
 
 if TYPE_CHECKING:
     from handrail.policy.due import DueBy
@@ -89,7 +91,9 @@ class PolicyText:
             return None
         from handrail.policy.policy import Mistakes, Policy
 
-        found = list(_misled(self.sections, desks, desk, promises)) if desks is not None else []
+        found: list[Complaint] = []
+        if desks is not None:
+            found = [*_misled(self.sections, desks, desk, promises), *_astray(self.sections.flows, desks)]
         try:
             policy = Policy(**dict(self.sections), due_by=due_by)
         except Mistakes as mistakes:
@@ -119,17 +123,28 @@ def load_policy(path: str | Path, environ: Mapping[str, str] = os.environ) -> Po
 
 
 def _sections(source: Source, data: dict[str, Any]) -> Sections:
+    for table in _also_tables(data):
+        source.hide(table, Also)
     try:
         return Sections.model_validate(data)
     except ValidationError as error:
         source.fail(list(dict.fromkeys(_complaints(error))))
 
 
+def _also_tables(data: Any) -> Iterator[Any]:
+    """Whatever stands under a key ``also``, whether it is right or not: it may hold a secret."""
+    if isinstance(data, dict):
+        yield from (value for key, value in data.items() if key == "also")
+    for value in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        yield from _also_tables(value)
+
+
 def _complaints(error: ValidationError) -> Iterator[Complaint]:
-    for found in error.errors(include_input=False, include_url=False, include_context=False):
-        where = tuple(
-            part for part in found["loc"] if part != "[key]" and not str(part).startswith("function-")
-        )
+    every = error.errors(include_input=False, include_url=False, include_context=False)
+    for found in every:
+        if found["type"] == "too_short" and any(_is_in(found["loc"], other["loc"]) for other in every):
+            continue  # what is wrong itself is not counted
+        where = tuple(part for part in found["loc"] if not str(part).startswith(("[", "function-")))
         where = where[:-1] if where[-1:] in (("str",), ("dict[str,any]",)) else where
         message = found["msg"].removeprefix("Value error, ")
         head, colon, rest = message.partition(": ")
@@ -141,6 +156,10 @@ def _complaints(error: ValidationError) -> Iterator[Complaint]:
         elif colon and head in names(_model_of(where)):
             where, message = (*where, head), rest
         yield where, _plainer(message, found["type"])
+
+
+def _is_in(where: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(other) > len(where) and other[: len(where)] == where
 
 
 _PLAINER = {
@@ -159,6 +178,9 @@ def _plainer(message: str, kind: str) -> str:
     return _PLAINER.get(kind) or message.replace("Input should", "should", 1)
 
 
+_IN_A_STEP: dict[str, type[BaseModel]] = {"set": Setting, "route": Destination, "also": Also}
+
+
 def _model_of(where: Keys) -> type[BaseModel]:
     """The model of the table that stands at a path."""
     match [part for part in where if isinstance(part, str)]:
@@ -168,6 +190,8 @@ def _model_of(where: Keys) -> type[BaseModel]:
             return Trigger
         case ["routes", *_]:
             return Route
+        case ["flows", _, "steps", "set" | "route" | "also" as kind, *_]:
+            return _IN_A_STEP[kind]
         case ["flows", _, "steps", *_]:
             return FlowStep if len(where) > 3 else Flow
         case ["flows", *_]:
@@ -203,6 +227,30 @@ def _misled(
                 ("triggers", number, "timing"),
                 f"nobody promises a {trigger.timing.sla}; add it to [sla.default], or write another timing",
             )
+
+
+def _astray(flows: Mapping[str, Flow], desks: Collection[str]) -> Iterator[Complaint]:
+    """Steps of flows that name a desk, or a plugin's step, that is not there."""
+    for name, flow in flows.items():
+        for number, step in enumerate(flow.steps):
+            found = [*_unrouted(step, desks), *_nowhere(step.also, desks)]
+            yield from ((("flows", name, "steps", number, *keys), why) for keys, why in found)
+
+
+def _unrouted(step: FlowStep, desks: Collection[str]) -> Iterator[Complaint]:
+    if isinstance(step.route, Destination) and step.route.desk and step.route.desk not in desks:
+        yield ("route", "desk"), _no_desk(step.route.desk, desks)
+
+
+def _nowhere(also: str | Also | None, desks: Collection[str]) -> Iterator[Complaint]:
+    if isinstance(also, str):
+        if also not in desks and also not in flow_steps():
+            near = nearest(also, {*desks, *flow_steps()})
+            yield ("also",), f"neither a desk nor a plugin's step has the name {also!r}; {near}"
+    elif also is not None and also.desk and also.desk not in desks:
+        yield ("also", "desk"), _no_desk(also.desk, desks)
+    elif also is not None and also.step and also.step not in flow_steps():
+        yield ("also", "step"), f"no plugin brings a step {also.step!r}; {nearest(also.step, flow_steps())}"
 
 
 def _no_desk(name: str, desks: Collection[str]) -> str:

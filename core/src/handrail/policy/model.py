@@ -135,39 +135,6 @@ class Route(Destination):
     when: str | None = Field(default=None, description="A condition over the conversation", min_length=1)
 
 
-class FlowStep(Section):
-    """One step of a flow: exactly one of collect, set, route, hand_off, also."""
-
-    collect: tuple[str, ...] | None = Field(default=None, description="Fields that the AI asks for")
-    set: dict[str, Any] | None = Field(default=None, description="What the handoff gets, such as an urgency")
-    route: str | dict[str, Any] | None = Field(default=None, description="A route's name, or its contents")
-    hand_off: bool | None = Field(default=None, description="Hand off now")
-    also: str | dict[str, Any] | None = Field(default=None, description="A second desk, webhook or plugin")
-    when: str | None = Field(default=None, description="Only if this condition holds", min_length=1)
-    ask: dict[str, str] = Field(default={}, description="The questions, by field")
-    pattern: dict[str, str] = Field(default={}, description="What an answer must look like, by field")
-    give_up_after: Duration | None = Field(default=None, description="How long answers are waited for")
-
-    @model_validator(mode="after")
-    def _does_one_thing(self) -> Self:
-        given = [name for name in STEPS if getattr(self, name) is not None]
-        if len(given) != 1:
-            wrong = f"has {' and '.join(given)}" if given else "does nothing"
-            raise ValueError(f"{wrong}; write exactly one of {', '.join(STEPS)}")
-        if self.collect is None and (self.ask or self.pattern or self.give_up_after):
-            raise ValueError("ask, pattern and give_up_after belong to a step with collect")
-        return self
-
-
-STEPS = ("collect", "set", "route", "hand_off", "also")
-
-
-class Flow(Section):
-    """Ordered steps between a trigger and its handoff."""
-
-    steps: tuple[FlowStep, ...] = Field(min_length=1, description="What is done, in this order")
-
-
 class PhraseList(Section):
     """Word lists of ``asked_for_human``. ``phrases`` replaces the built-in ones, ``extra`` adds to them."""
 
@@ -198,8 +165,9 @@ class Fired(Section):
 class Decision(Section):
     """What the policy says of a conversation at a time.
 
-    ``keep``: the AI goes on. ``collect``: it asks ``questions`` first. ``wait``: people take over at
-    ``until`` unless it is solved by then. ``hand_off``: now. ``fired`` are all triggers that fire, in their
+    ``keep``: the AI goes on. ``collect``: it asks ``questions`` first, for the fields ``missing``, and people
+    take over at ``until`` if they are not answered by then. ``wait``: people take over at ``until`` unless it
+    is solved by then. ``hand_off``: now. ``fired`` are all triggers that fire, in their
     order; the first of them decides. ``routes`` are the routes that applied. ``errors`` says which detectors
     failed. ``policy`` is the digest of the policy that decided. ``until`` is an aware UTC time.
     """
@@ -220,6 +188,7 @@ class Decision(Section):
     until: Time | None = None
     timing: Timing | None = None
     questions: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     fired: tuple[Fired, ...] = ()
     routes: tuple[Fired, ...] = ()
     errors: tuple[str, ...] = ()
@@ -229,6 +198,6 @@ class Decision(Section):
     def hand_off(self) -> bool:
         """True when there is something to hand over, now or later: then call ``rail.hand_off`` with it.
 
-        A ``wait`` is true too, because the handoff is made durable at once and fires at ``until``.
+        A ``wait`` and a ``collect`` are true too: the handoff is made durable at once and fires at ``until``.
         """
         return self.kind != "keep"

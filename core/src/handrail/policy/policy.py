@@ -17,10 +17,12 @@ from handrail.model import Attempt, Conversation, Message, Role, Urgency
 from handrail.policy.detect import declared, detect
 from handrail.policy.due import DueBy, nothing_promised
 from handrail.policy.facts import Detectors, Facts, Ground, because
-from handrail.policy.model import Decision, Destination, Fired, Flow, Route, Signals, Timing, Trigger, raised
+from handrail.policy.flow import Snapshot, mistakes, snapshot
+from handrail.policy.flow_model import Flow
+from handrail.policy.model import Decision, Destination, Fired, Route, Signals, Timing, Trigger, raised
 from handrail.policy.rules import Rule, compiled
 from handrail.policy.sensitive import built_in
-from handrail.policy.signals import SIGNALS, RuleError, unknown
+from handrail.policy.signals import HANDOFF, SIGNALS, RuleError, unknown
 
 Keys = tuple[str | int, ...]
 
@@ -67,19 +69,24 @@ class Policy:
         signals: Signals | None = None,
         *,
         due_by: DueBy | None = None,
+        names: Mapping[str, str] = {},
     ) -> None:
-        """``due_by`` says when a promise is due. Raises ``Mistakes``: every wrong condition, with its key."""
+        """``due_by`` says when a promise is due, ``names`` are what conditions may name besides signals.
+
+        Raises ``Mistakes``: every wrong condition, with its key.
+        """
         self.triggers, self.routes, self.flows = tuple(triggers), tuple(routes), dict(flows)
         self.signals = signals or Signals()
         self.due_by = due_by or nothing_promised
         plugged = declared(SIGNALS)
-        self.rules, self.route_rules = self._compiled(plugged)
+        self.rules, self.route_rules = self._compiled(plugged, names)
         used = [*self.rules, *(rule for rule in self.route_rules if rule is not None)]
         self._uses = frozenset[str]().union(*(rule.uses for rule in used))
         self._asks_plugins = not self._uses.isdisjoint(plugged)
         self._searches = list({search.key: search for rule in used for search in rule.searches}.values())
         lists = self.signals.asked_for_human
         self._detectors = Detectors(lists.phrases, lists.extra, self.signals.sensitive)
+        self._conditions: Any = None
         self.digest = self._digest()
 
     def _digest(self) -> str:
@@ -88,13 +95,15 @@ class Policy:
         text = json.dumps([*parts, self.signals.model_dump(mode="json")], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _compiled(self, plugged: Mapping[str, str]) -> tuple[list[Rule], list[Rule | None]]:
+    def _compiled(
+        self, plugged: Mapping[str, str], names: Mapping[str, str]
+    ) -> tuple[list[Rule], list[Rule | None]]:
         complaints: list[tuple[Keys, str]] = []
         categories = {*built_in(), *self.signals.sensitive}
 
-        def rule(text: str, *keys: str | int) -> Rule | None:
+        def rule(text: str, *keys: str | int, names: Mapping[str, str] = names) -> Rule | None:
             try:
-                made = compiled(text, plugged)
+                made = compiled(text, {**plugged, **names})
             except RuleError as error:
                 complaints.append(((*keys, "when"), str(error)))
                 return None
@@ -107,7 +116,9 @@ class Policy:
         for name, flow in self.flows.items():
             for n, step in enumerate(flow.steps):
                 if step.when:
-                    rule(step.when, "flows", name, "steps", n)
+                    rule(step.when, "flows", name, "steps", n, names=HANDOFF)
+            wrong = mistakes(flow, self._named_routes)
+            complaints += [(("flows", name, *keys), message) for keys, message in wrong]
         complaints += self._unfit()
         if complaints:
             raise Mistakes(complaints)
@@ -129,13 +140,32 @@ class Policy:
                     f"there is no flow {trigger.flow!r}; write [flows.{trigger.flow}], or one of: {known}",
                 )
 
+    @property
+    def _named_routes(self) -> dict[str, Route]:
+        return {route.name: route for route in self.routes if route.name}
+
+    def flow(self, name: str | None, **more: Any) -> Snapshot | None:
+        """A flow as it is now, with its routes' contents; None where there is none of that name."""
+        if name is None or name not in self.flows:
+            return None
+        return snapshot(name, self.flows[name], self._named_routes, self.signals, **more)
+
     # Deciding.
 
-    def decide(self, conversation: Conversation, now: datetime, *, default_desk: str) -> Decision:
-        """What the policy says at ``now`` (an aware time). It changes nothing and asks nobody."""
+    def heard(self, conversation: Conversation) -> tuple[Facts, tuple[str, ...]]:
+        """What is known of a conversation, and which detectors failed."""
+        hearing = self._hear(conversation)
+        return hearing.facts, hearing.ask_plugins(conversation)[1]
+
+    def _hear(self, conversation: Conversation) -> _Hearing:
         hearing = _Hearing(self, conversation)
         for index, message in enumerate(conversation.messages):
             hearing.hear(index, message)
+        return hearing
+
+    def decide(self, conversation: Conversation, now: datetime, *, default_desk: str) -> Decision:
+        """What the policy says at ``now`` (an aware time). It changes nothing and asks nobody."""
+        hearing = self._hear(conversation)
         _, errors = hearing.ask_plugins(conversation)
         fired = tuple(
             Fired(name=trigger.name, because=hearing.because(rule))
@@ -152,7 +182,19 @@ class Policy:
             return Decision(kind="keep", because="no trigger fires", **head)
         trigger = next(each for each in self.triggers if each.name == fired[0].name)
         head["since"] = _last_words(conversation, now)
-        return self._decision(trigger, fired, hearing, now, default_desk, head)
+        decision = self._decision(trigger, fired, hearing, now, default_desk, head)
+        return self._asking(decision, trigger, conversation) if trigger.flow else decision
+
+    def _asking(self, decision: Decision, trigger: Trigger, conversation: Conversation) -> Decision:
+        """The decision to ask first, where its flow has questions that are open."""
+        from handrail.policy.asking import asked
+        from handrail.policy.condition import Conditions
+
+        self._conditions = self._conditions or Conditions(self.signals)
+        flow = self.flow(trigger.flow)
+        if flow is None or not trigger.timing.now:
+            return decision
+        return asked(decision, flow, conversation, self._conditions.holds)
 
     def _decision(
         self,

@@ -37,6 +37,8 @@ SIGNALS = {
     "last": TEXT,
 }
 """What a condition may name, and what each is."""
+HANDOFF = dict.fromkeys(("desk", "group", "urgency", "owner", "reason", "trigger"), TEXT)
+"""What the conditions of flows and raises may name besides: what the handoff has so far."""
 
 
 class RuleError(Exception):

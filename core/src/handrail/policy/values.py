@@ -11,9 +11,9 @@ import re2
 from handrail.policy.signals import RuleError, Value, Values
 
 
-def pattern(pattern: str) -> Callable[[str], bool]:
+def pattern(pattern: str, *, case_sensitive: bool = False) -> Callable[[str], bool]:
     options = re2.Options()
-    options.case_sensitive = False
+    options.case_sensitive = case_sensitive
     options.log_errors = False
     try:
         found = re2.compile(pattern, options)

@@ -11,8 +11,8 @@ from handrail.policy.model import Decision
 def wish_from(decision: Decision | None, conversation_id: str) -> dict[str, Any]:
     """The fields of ``accept.Wish`` that a decision fills; none without a decision.
 
-    ``until`` is the time of a ``wait``, None for a handoff now. Raises ``InputError`` where the decision is
-    ``keep`` or was made for another conversation.
+    ``until`` is the time of a ``wait`` or a ``collect``, None for a handoff now. Raises ``InputError``
+    where the decision is ``keep`` or was made for another conversation.
     """
     if decision is None:
         return {}
@@ -32,5 +32,7 @@ def wish_from(decision: Decision | None, conversation_id: str) -> dict[str, Any]
         "tags": decision.tags,
         "next_steps": decision.next_steps,
         "until": decision.until,
+        "flow": decision.flow,
+        "collecting": decision.kind == "collect",
         "decision": decision.model_dump_json(exclude_defaults=True),
     }

@@ -87,6 +87,8 @@ class Store:
         try:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+            if isinstance(getattr(error, "orig", None), sqlite3.Error) != self.is_sqlite:
+                raise  # of another store that is used within
             words = _first_line(error)
             full = any(each in words.lower() for each in _FULL)
             cure = "make room on its disk" if full else "see that it answers"

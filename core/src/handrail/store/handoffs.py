@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,6 +92,18 @@ def next_due(connection: sa.Connection, desk: str, now: datetime) -> sa.Row[Any]
 
 def change(connection: sa.Connection, id: str, **values: Any) -> None:
     connection.execute(_CHANGE, {"this": id, **values})
+
+
+def plan(row: Any, name: str) -> Any:
+    """What a row's plan holds under a name; None where it holds nothing."""
+    return json.loads(row.plan).get(name) if row.plan else None
+
+
+def planned(plan: str | None, name: str, value: Any) -> str | None:
+    """A row's plan with this value under a name (None: without it), and what else it holds."""
+    whole = (json.loads(plan) if plan else {}) | {name: value}
+    kept = {key: each for key, each in whole.items() if each is not None}
+    return json.dumps(kept) if kept else None
 
 
 def note(connection: sa.Connection, id: str, at: datetime, text: str) -> None:

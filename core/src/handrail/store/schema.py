@@ -116,6 +116,22 @@ sa.Index(
     postgresql_where=_unfinished,
 )
 
+side_steps = sa.Table(
+    "side_steps",
+    metadata,
+    # what a flow does beside a handoff; tries numbers the jobs of a row, due_at is null where it has ended
+    sa.Column("handoff_id", Words, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("flow", Words, nullable=False),
+    sa.Column("step", Words, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("due_at", Moment),
+    sa.Column("error", Words),
+)
+_to_do = side_steps.c.due_at.is_not(None)
+sa.Index("ix_side_steps_due_at", side_steps.c.due_at, sqlite_where=_to_do, postgresql_where=_to_do)
+
 journal = sa.Table(
     "journal",
     metadata,

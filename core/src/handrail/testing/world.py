@@ -138,6 +138,7 @@ class World:
         resume(self.rail.context)
         self.rail.subscriptions.resume()
         self.rail.raising.resume()
+        self.rail.side_steps.resume()
 
     def deliver(self, conversation: Conversation | None = None, **wishes: Any) -> Handoff:
         """Hand off and run until it is delivered, or an hour has passed on the clock."""

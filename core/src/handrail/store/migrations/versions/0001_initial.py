@@ -152,6 +152,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_slots_desk", "slots", ["desk"])
     op.create_table(
+        "side_steps",
+        sa.Column("handoff_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("flow", sa.Text(), nullable=False),
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("due_at", MOMENT),
+        sa.Column("error", sa.Text()),
+        sa.PrimaryKeyConstraint("handoff_id", "number"),
+    )
+    _partial("ix_side_steps_due_at", "side_steps", ["due_at"], "due_at IS NOT NULL")
+    op.create_table(
         "subscribers",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
