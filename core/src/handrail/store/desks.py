@@ -13,26 +13,32 @@ from handrail.errors import NotFound
 from handrail.store.engine import insert_missing
 from handrail.store.schema import desks, hooks
 
+_DESK = desks.select().where(desks.c.name == sa.bindparam("name"))
+_CHANGE = desks.update().where(desks.c.name == sa.bindparam("this"))
+_LOCK = sa.select(desks.c.name).where(desks.c.name == sa.bindparam("name")).with_for_update()
+_HOOK = hooks.select().where(hooks.c.id == sa.bindparam("id"))
+_HOOK_LOCKED = _HOOK.with_for_update()
+_ADD_HOOK = hooks.insert()
+_CHANGE_HOOK = hooks.update().where(hooks.c.id == sa.bindparam("this"))
 _PAUSED = sa.select(desks.c.paused_because).where(desks.c.name == sa.bindparam("name"))
 _PAUSED_LOCKED = _PAUSED.with_for_update(read=True)
 
 
 def get(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
-    return connection.execute(desks.select().where(desks.c.name == name)).first()
+    return connection.execute(_DESK, {"name": name}).first()
 
 
 def change(connection: sa.Connection, name: str, **values: Any) -> None:
-    if not connection.execute(desks.update().where(desks.c.name == name).values(values)).rowcount:
+    if not connection.execute(_CHANGE, {"this": name, **values}).rowcount:
         insert_missing(connection, desks, {"name": name, "poll_n": 0})  # unless another has just made it
-        connection.execute(desks.update().where(desks.c.name == name).values(values))
+        connection.execute(_CHANGE, {"this": name, **values})
 
 
 def lock(connection: sa.Connection, name: str) -> None:
     """Keep others who lock this desk out until the commit."""
-    query = sa.select(desks.c.name).where(desks.c.name == name).with_for_update()
-    if connection.execute(query).first() is None:
+    if connection.execute(_LOCK, {"name": name}).first() is None:
         insert_missing(connection, desks, {"name": name, "poll_n": 0})
-        connection.execute(query)
+        connection.execute(_LOCK, {"name": name})
 
 
 def paused(connection: sa.Connection, name: str, *, lock: bool = False) -> str | None:
@@ -44,19 +50,18 @@ def add_hook(
     connection: sa.Connection, id: str, desk: str, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> None:
     row = {"id": id, "desk": desk, "headers": json.dumps(dict(headers)), "body": body, "received_at": now}
-    connection.execute(hooks.insert().values(row | {"state": "todo", "n": 0, "due_at": now}))
+    connection.execute(_ADD_HOOK, row | {"state": "todo", "n": 0, "due_at": now})
 
 
 def hook(connection: sa.Connection, id: str, *, lock: bool = False) -> sa.Row[Any]:
-    query = hooks.select().where(hooks.c.id == id)
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    row = connection.execute(_HOOK_LOCKED if lock else _HOOK, {"id": id}).first()
     if row is None:
         raise NotFound(f"there is no webhook {id!r}")
     return row
 
 
 def change_hook(connection: sa.Connection, id: str, **values: Any) -> None:
-    connection.execute(hooks.update().where(hooks.c.id == id).values(values))
+    connection.execute(_CHANGE_HOOK, {"this": id, **values})
 
 
 def due_hooks(connection: sa.Connection, before: datetime) -> Sequence[sa.Row[Any]]:

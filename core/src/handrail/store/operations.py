@@ -47,6 +47,27 @@ _ENTRY = sa.and_(
     journal.c.n == sa.bindparam("at"),
 )
 _SENT = journal.insert()
+_ENTRIES = (
+    journal.select()
+    .where(journal.c.operation_id == sa.bindparam("this"), journal.c.round == sa.bindparam("in_round"))
+    .order_by(journal.c.n)
+)
+_UNDONE = sa.select(operations.c.id).where(
+    operations.c.handoff_id == sa.bindparam("handoff"), operations.c.state == "todo"
+)
+_DOUBTED = journal.c.doubt.is_(sa.true())
+_IN_DOUBT = (
+    sa.select(journal.c.n)
+    .where(journal.c.operation_id.in_(_UNDONE), sa.or_(_DOUBTED, journal.c.done.is_(sa.true())))
+    .limit(1)
+)
+_LAST_SENT = sa.select(sa.func.max(journal.c.last_sent)).where(journal.c.operation_id.in_(_UNDONE), _DOUBTED)
+_LAST_DONE = (
+    operations.select()
+    .where(operations.c.handoff_id == sa.bindparam("handoff"), operations.c.state == "done")
+    .order_by(operations.c.done_at.desc(), operations.c.seq.desc())
+    .limit(1)
+)
 _ANSWERED = journal.update().where(_ENTRY)
 
 Guard = Callable[[sa.Connection], None]
@@ -107,31 +128,18 @@ def change(connection: sa.Connection, ids: Sequence[str] | str, **values: Any) -
 
 def in_doubt(connection: sa.Connection, handoff_id: str) -> bool:
     """True while a request for this handoff may have had, or had, an effect that no ticket of ours shows."""
-    mine = sa.select(operations.c.id).where(
-        operations.c.handoff_id == handoff_id, operations.c.state == "todo"
-    )
-    query = sa.select(journal.c.n).where(journal.c.operation_id.in_(mine), _effective)
-    return connection.execute(query.limit(1)).first() is not None
+    return connection.execute(_IN_DOUBT, {"handoff": handoff_id}).first() is not None
 
 
 def last_sent(connection: sa.Connection, handoff_id: str) -> datetime | None:
     """When a request for this handoff went out last of which we do not know what became of it."""
-    mine = sa.select(operations.c.id).where(
-        operations.c.handoff_id == handoff_id, operations.c.state == "todo"
-    )
-    query = sa.select(sa.func.max(journal.c.last_sent)).where(journal.c.operation_id.in_(mine))
-    found: datetime | None = connection.execute(query.where(journal.c.doubt.is_(sa.true()))).scalar()
+    found: datetime | None = connection.execute(_LAST_SENT, {"handoff": handoff_id}).scalar()
     return found
-
-
-_effective = sa.or_(journal.c.doubt.is_(sa.true()), journal.c.done.is_(sa.true()))
 
 
 def has_set_status(connection: sa.Connection, handoff_id: str) -> bool:
     """True when what was done last for this handoff was to set its ticket's status."""
-    done = sa.and_(operations.c.handoff_id == handoff_id, operations.c.state == "done")
-    query = operations.select().where(done).order_by(operations.c.done_at.desc(), operations.c.seq.desc())
-    row = connection.execute(query.limit(1)).first()
+    row = connection.execute(_LAST_DONE, {"handoff": handoff_id}).first()
     return row is not None and bool(json.loads(row.payload).get("status"))
 
 
@@ -153,9 +161,8 @@ class StoredJournal(Journal):
         super().__init__(operation.round, entries, self._load(operation.round - 1) if operation.round else ())
 
     def _load(self, round_: int) -> list[Entry]:
-        mine = sa.and_(journal.c.operation_id == self.operation_id, journal.c.round == round_)
         with self.store.read() as connection:
-            rows = connection.execute(journal.select().where(mine).order_by(journal.c.n)).all()
+            rows = connection.execute(_ENTRIES, {"this": self.operation_id, "in_round": round_}).all()
         return [_entry(row) for row in rows]
 
     @contextmanager

@@ -21,6 +21,27 @@ _CHANGE_TICKET = tickets.update().where(
 _OPEN = [status.value for status in (Status.NEW, Status.OPEN, Status.PENDING, Status.ON_HOLD)]
 _KNOWN = sa.select(updates.c.seq).where(updates.c.id == sa.bindparam("id"))
 _INSERT = updates.insert()
+_INSERT_OURS = ours.insert()
+_IS_OURS = sa.select(ours.c.event_id).where(
+    ours.c.desk == sa.bindparam("desk"), ours.c.event_id == sa.bindparam("event")
+)
+_HANDOFFS_OF = sa.select(tickets.c.handoff_id).where(
+    tickets.c.desk == sa.bindparam("desk"), tickets.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+_LOCK = (
+    sa.select(handoffs.c.id)
+    .where(handoffs.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(handoffs.c.id)
+    .with_for_update()
+)
+_OF_HANDOFF = (
+    sa.select(updates.c.body).where(updates.c.handoff_id == sa.bindparam("handoff")).order_by(updates.c.seq)
+)
+_STATUSES = sa.select(updates.c.body).where(
+    updates.c.handoff_id == sa.bindparam("handoff"), updates.c.kind.in_(("status", "created", "reopened"))
+)
+_STATUSES_AFTER = _STATUSES.where(updates.c.at >= sa.bindparam("at")).order_by(updates.c.at)
+_STATUSES_BEFORE = _STATUSES.where(updates.c.at <= sa.bindparam("at")).order_by(updates.c.at.desc())
 _STEP = (
     counters.update()
     .where(counters.c.name == sa.bindparam("counter"))
@@ -74,11 +95,9 @@ def lock(connection: sa.Connection, desk: str, ticket_ids: Iterable[str]) -> Non
     """Keep other writers of the handoffs of these tickets out until the commit."""
     ours: set[str] = set()
     for some in _some(ticket_ids):
-        query = sa.select(tickets.c.handoff_id).where(tickets.c.desk == desk, tickets.c.id.in_(some))
-        ours.update(connection.execute(query).scalars())
+        ours.update(connection.execute(_HANDOFFS_OF, {"desk": desk, "ids": some}).scalars())
     for some in _some(ours):
-        rows = sa.select(handoffs.c.id).where(handoffs.c.id.in_(some)).order_by(handoffs.c.id)
-        connection.execute(rows.with_for_update()).all()
+        connection.execute(_LOCK, {"ids": some}).all()
 
 
 def _some(ids: Iterable[str]) -> Iterator[list[str]]:
@@ -90,12 +109,11 @@ def _some(ids: Iterable[str]) -> Iterator[list[str]]:
 def save_ours(connection: sa.Connection, desk: str, event_ids: Iterable[str]) -> None:
     for event_id in event_ids:
         if not is_ours(connection, desk, event_id):
-            connection.execute(ours.insert().values(desk=desk, event_id=event_id))
+            connection.execute(_INSERT_OURS, {"desk": desk, "event_id": event_id})
 
 
 def is_ours(connection: sa.Connection, desk: str, event_id: str) -> bool:
-    query = sa.select(ours.c.event_id).where(ours.c.desk == desk, ours.c.event_id == event_id)
-    return connection.execute(query).first() is not None
+    return connection.execute(_IS_OURS, {"desk": desk, "event": event_id}).first() is not None
 
 
 def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
@@ -129,8 +147,8 @@ def _next(connection: sa.Connection, name: str) -> int:
 
 
 def of_handoff(connection: sa.Connection, handoff_id: str) -> list[Update]:
-    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id).order_by(updates.c.seq)
-    return [Update.model_validate_json(body) for body in connection.execute(query).scalars()]
+    found = connection.execute(_OF_HANDOFF, {"handoff": handoff_id}).scalars()
+    return [Update.model_validate_json(body) for body in found]
 
 
 def after(connection: sa.Connection, seq: int, limit: int) -> list[tuple[int, Update]]:
@@ -150,20 +168,19 @@ def next_status(
 
     ``status`` itself counts from ``near`` before that time: clocks of two roads differ.
     """
-    found = _statuses(connection, handoff_id, ticket_id, updates.c.at >= at - near, updates.c.at)
+    found = _statuses(connection, _STATUSES_AFTER, handoff_id, ticket_id, at - near)
     return next((each for when, each in found if when >= at or each is status), None)
 
 
 def status_before(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
     """The last status that was stored for a ticket at or before a time, or None."""
-    found = _statuses(connection, handoff_id, ticket_id, updates.c.at <= at, updates.c.at.desc())
+    found = _statuses(connection, _STATUSES_BEFORE, handoff_id, ticket_id, at)
     return next((each for _, each in found), None)
 
 
 def _statuses(
-    connection: sa.Connection, handoff_id: str, ticket_id: str, which: Any, order: Any
+    connection: sa.Connection, query: Any, handoff_id: str, ticket_id: str, at: datetime
 ) -> Iterator[tuple[datetime, Status | None]]:
-    kinds = updates.c.kind.in_(("status", "created", "reopened"))
-    query = sa.select(updates.c.body).where(updates.c.handoff_id == handoff_id, kinds, which).order_by(order)
-    stored = (Update.model_validate_json(body) for body in connection.execute(query).scalars())
+    found = connection.execute(query, {"handoff": handoff_id, "at": at}).scalars()
+    stored = (Update.model_validate_json(body) for body in found)
     return ((update.at, update.status) for update in stored if update.ticket_id == ticket_id)
