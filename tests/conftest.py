@@ -44,6 +44,14 @@ def connector(acme: SimulatedAcme) -> Acme:
     return Acme(url=acme.url)
 
 
+LONG = ("test_storm", "test_processes", "test_packaging", "test_serve", "test_engine", "test_benchmarks")
+"""What mostly waits for real processes: begun first, so that nobody waits for it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.name.startswith(LONG))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What the simulation lived through, wherever its shares ran."""
     from tests.simulation.many import Report

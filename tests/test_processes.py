@@ -168,7 +168,7 @@ def test_a_command_that_is_killed_is_simply_run_again(
         first.communicate()
     assert first.returncode == -9, "it was over before it could be killed"
     again = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 0, again.stdout + again.stderr
     handoffs = json.loads(again.stdout)["handoffs"]
     assert len(desk.tickets) == len(handoffs) == HANDOFFS
     assert {handoff["state"] for handoff in handoffs} == {"with_humans"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import random
 import time
@@ -70,10 +71,13 @@ def live(order: Order) -> Report:
     """One universe, to its end or to the first promise that is broken."""
     report, began = Report(), time.process_time()
     universe = order.universe()
+    gc.disable()  # a universe is small and short; its rubbish goes all at once
     try:
         universe.run()
     except Broken as error:
         report.broken.append((order, str(error)))
+    finally:
+        gc.enable()
     kind = universe.settings.kind
     report.counts.update(universe.chance.counts)
     report.counts.update({"universes": 1, "handoffs": len(universe.tales), f"of {kind}": len(universe.tales)})

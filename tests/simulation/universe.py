@@ -27,12 +27,12 @@ from handrail.testing.clock import START
 
 HOUR = 3600.0
 KINDS: dict[str, tuple[type[places.Place], int]] = {
-    "acme": (places.Place, 40),
-    "keyed": (places.KeyedPlace, 25),
-    "lagging": (places.LaggingPlace, 23),
-    "zendesk": (places.ZendeskPlace, 4),
-    "freshdesk": (places.FreshdeskPlace, 4),
-    "jira": (places.JiraPlace, 4),
+    "acme": (places.Place, 42),
+    "keyed": (places.KeyedPlace, 27),
+    "lagging": (places.LaggingPlace, 25),
+    "zendesk": (places.ZendeskPlace, 2),
+    "freshdesk": (places.FreshdeskPlace, 2),
+    "jira": (places.JiraPlace, 2),
 }
 """What stands in a universe's first place, and in how many of a hundred."""
 DEEPEST = 2
@@ -81,8 +81,8 @@ class Settings:
             jumps=draw.choice([0, 0, 0, 60, 600]),
             hooks=hooks,
             hook_loss=draw.choice([0, 0.1, 0.5]),
-            poll=draw.choice([300, 1800, HOUR]) if not hooks or draw.random() < 0.7 else 6 * HOUR,
-            hours=draw.choice([0.5, 2, 4]),
+            poll=draw.choice([600, 1800, HOUR]) if not hooks or draw.random() < 0.7 else 6 * HOUR,
+            hours=draw.choice([0.5, 1, 3]),
             give_up=draw.choice([0.5, 4, 24]),
         )
 

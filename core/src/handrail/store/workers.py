@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from handrail.store.alive import is_alive
 from handrail.store.engine import insert_missing
 from handrail.store.schema import slots, workers
 
@@ -30,10 +31,17 @@ def forget(connection: sa.Connection, name: str) -> None:
 
 
 def take_slot(connection: sa.Connection, id: str, desk: str, holder: str, most: int) -> bool:
-    """Take one of a desk's slots; False where all are taken. The caller has locked the desk's row."""
-    taken = sa.select(sa.func.count()).select_from(slots).where(slots.c.desk == desk)
-    if connection.execute(taken).scalar_one() >= most:
-        return False
+    """Take one of a desk's slots; False where all are taken. The caller has locked the desk's row.
+
+    Those of processes that have certainly ended are free: where no worker runs, nobody else finds that out.
+    """
+    mine = slots.c.desk == desk
+    holders = connection.execute(sa.select(slots.c.holder).where(mine)).scalars().all()
+    if len(holders) >= most:
+        gone = {each for each in holders if not is_alive(each)}
+        if not gone:
+            return False
+        connection.execute(slots.delete().where(mine, slots.c.holder.in_(gone)))
     connection.execute(slots.insert().values(id=id, desk=desk, holder=holder))
     return True
 
