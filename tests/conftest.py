@@ -12,6 +12,7 @@ import pytest
 from tests.desks import Acme, SimulatedAcme, Worlds
 
 from handrail.testing import Clock
+from handrail.testing.world import fresh_store
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def backup(clock: Clock) -> Iterator[SimulatedAcme]:
 @pytest.fixture
 def worlds(clock: Clock, acme: SimulatedAcme, tmp_path: Path) -> Iterator[Worlds]:
     with contextlib.ExitStack() as stack:
-        yield Worlds(clock, acme, stack, f"sqlite:///{tmp_path}/handrail.db")
+        yield Worlds(clock, acme, stack, fresh_store(tmp_path / "handrail.db"))
 
 
 @pytest.fixture

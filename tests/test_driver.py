@@ -736,3 +736,22 @@ def test_refusals_that_made_a_connector_give_up_are_asked_for_anew(
 
     assert driver.run(cautious, journal) == 200
     assert len(acme.seen("PUT /nowhere")) == 2
+
+
+def test_what_was_noted_long_before_it_could_be_sent_is_not_sent(
+    drivers: Drivers, acme: SimulatedAcme, clock: Clock
+) -> None:
+    """A peer may have taken over from a process that stood still; it would send the same."""
+    driver, journal = drivers(), Journal()
+    inner = journal.sending
+
+    def stood_still(*args: Any) -> Any:
+        entry = inner(*args)
+        clock.advance(2)
+        return entry
+
+    journal.sending = stood_still  # type: ignore[method-assign]
+    with pytest.raises(NotDone, match="stood still"):
+        create(driver, journal)
+    assert acme.cases == {}
+    assert journal.certain

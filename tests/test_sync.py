@@ -15,6 +15,7 @@ from handrail import Handoff, InputError, SignatureError, Status, StoreError, Ti
 from handrail.connector import Page
 from handrail.model import Actor, State
 from handrail.plugins import hookimpl, plugins
+from handrail.store import desks as desk_rows
 from handrail.store import updates as stored
 from handrail.store.schema import desks, hooks
 from handrail.sync import Taken
@@ -532,7 +533,7 @@ def test_a_page_whose_storing_fails_is_asked_for_again(
     acme.human_replies(ticket, "two")
     broken = sa.exc.OperationalError("", {}, Exception())
     with monkeypatch.context() as patch:
-        patch.setattr(desks, "update", lambda: (_ for _ in ()).throw(broken))
+        patch.setattr(desk_rows, "change", lambda *_, **__: (_ for _ in ()).throw(broken))
         with pytest.raises(StoreError):
             world.poll()
     assert kinds(world, handoff) == ["created"]

@@ -117,7 +117,7 @@ def test_raises_are_read_from_the_file(tmp_path: Path) -> None:
         ('unless = "solved"', "raise[0].at: 75% of nothing: add resolution to [sla.default], or write a"),
         ('at = "x"', ":8: raise[0].at: 'x' is no time"),
         ('notise = "x"', "raise[0].notise: unknown key; did you mean 'notice'?"),
-        ('when = "x"', "raise[0].when: this version reads no conditions here; remove it"),
+        ('when = "x"', "raise[0].when: 'x' is not known"),
     ],
 )
 def test_a_raise_that_cannot_work_is_refused(tmp_path: Path, rule: str, said: str) -> None:

@@ -345,9 +345,14 @@ class Universe:
 
     def run(self) -> None:
         """Live to the end. Raises ``Broken``."""
-        logging.getLogger("handrail").setLevel(logging.CRITICAL + 1)
-        with seams.patched(self):
-            self._live()
+        logger = logging.getLogger("handrail")
+        before = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            with seams.patched(self):
+                self._live()
+        finally:
+            logger.setLevel(before)
         if self.broken:
             raise Broken(self.broken[0])
 

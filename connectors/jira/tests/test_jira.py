@@ -634,6 +634,7 @@ def test_trap_12_what_webhooks_lose_the_poll_brings(start: Start) -> None:
     world = start()
     world.take_webhooks()
     delivered = world.deliver()
+    world.clock.advance(60)
     world.desk.fault("lose", on="webhook", times=9)
     world.desk.human_replies(ticket_id(world, delivered), "Lost on the way")
     world.run(within=120)

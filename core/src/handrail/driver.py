@@ -180,7 +180,7 @@ class Driver:
 
     def _send(self, request: Exchange, entry: Entry, journal: Journal, doubted: bool) -> Reply:
         try:
-            reply = self._exchange(entry.wire, request)
+            reply = self._exchange(entry.wire, request, entry.last_sent)
         except (NotDone, DeskPaused):
             journal.without_effect(entry, doubted)
             raise
@@ -256,20 +256,20 @@ class Driver:
 
     # One exchange.
 
-    def _exchange(self, wire: Wire, request: Exchange) -> Reply:
-        reply = self._signed(wire, request)
+    def _exchange(self, wire: Wire, request: Exchange, noted: datetime | None = None) -> Reply:
+        reply = self._signed(wire, request, noted)
         if reply.ok or reply.status in request.accept:
             return reply
         raise self._judge(reply, request)
 
-    def _signed(self, wire: Wire, request: Exchange) -> Reply:
+    def _signed(self, wire: Wire, request: Exchange, noted: datetime | None) -> Reply:
         token = None if request.public else self.tokens.current()
-        reply = self._sent(wire, token)
+        reply = self._sent(wire, token, noted)
         if reply.status == 401 and token is not None:
             reply = self._sent(wire, self.tokens.after(token))
         return reply
 
-    def _sent(self, wire: Wire, token: str | None) -> Reply:
+    def _sent(self, wire: Wire, token: str | None, noted: datetime | None = None) -> Reply:
         if self._pace:
             try:
                 self._pace.take(self.clock())
@@ -277,6 +277,8 @@ class Driver:
                 self.rest_for(early.after)
                 raise
         with self._slots:
+            if noted and self.clock() - noted > self.connector.timeout:  # a peer may think that we are dead
+                raise NotDone("the process stood still between noting a request and sending it")
             return self.transport.send(wire, self.connector.headers(token))
 
     def _judge(self, reply: Reply, request: Exchange) -> Exception:

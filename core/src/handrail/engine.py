@@ -218,8 +218,10 @@ class Worker:
         hands, self.jobs.hands = self.jobs.hands, None
         try:
             if hands:
-                hands.stop()
+                hands.halt()
             self._end_engine()
+            if hands:
+                hands.stop()
             with self._changed:
                 self._changed.wait_for(lambda: not self._running, STOP_SECONDS)
             self.keeper.stop()

@@ -31,10 +31,14 @@ class Hands:
         if pool is not None:
             pool.ring()
 
-    def stop(self) -> None:
-        """Begin nothing more; returns when what was begun is finished."""
+    def halt(self) -> None:
+        """Begin nothing more."""
         for pool in self._pools.values():
             pool.stopping = True
+
+    def stop(self) -> None:
+        """Begin nothing more; returns when what was begun is finished."""
+        self.halt()
         for pool in self._pools.values():
             pool.threads.shutdown(wait=True, cancel_futures=True)
 

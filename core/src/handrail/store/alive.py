@@ -9,12 +9,14 @@ from functools import cache
 
 @cache
 def _place() -> str:
-    """Where process numbers mean the same: a host, and in it a container."""
+    """Where process numbers mean the same: a host since it was started, and in it a container."""
     try:
-        space = f"/{os.stat('/proc/self/ns/pid').st_ino}"
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            started = f"/{file.read(8)}"
+        started += f"/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
-        space = ""
-    return f"{socket.gethostname()}{space}"
+        started = ""
+    return f"{socket.gethostname()}{started}"
 
 
 def _born(pid: int) -> str | None:

@@ -87,7 +87,8 @@ class Store:
         try:
             yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            if isinstance(getattr(error, "orig", None), sqlite3.Error) != self.is_sqlite:
+            driver = type(getattr(error, "orig", None)).__module__.partition(".")[0]
+            if driver == ("psycopg" if self.is_sqlite else "sqlite3"):
                 raise  # of another store that is used within
             words = _first_line(error)
             full = any(each in words.lower() for each in _FULL)

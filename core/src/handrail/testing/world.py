@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +24,7 @@ from handrail.errors import SignatureError
 from handrail.model import Conversation, Customer, File, Handoff, Message, Role, Update, UpdateKind
 from handrail.rail import Handrail
 from handrail.signature import Hook
-from handrail.store import operations
+from handrail.store import Store, operations
 from handrail.store.schema import Moment, hooks
 from handrail.testing.clock import Clock
 from handrail.testing.desk import SimulatedDesk
@@ -36,6 +37,21 @@ _jobs = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("n", sa.Integer, primary_key=True),
 )
+
+
+@cache
+def _fresh() -> bytes:
+    """The file of an empty store: making one for each world would take longer than most tests do."""
+    with tempfile.TemporaryDirectory(prefix="handrail-") as folder:
+        path = Path(folder) / "fresh.db"
+        Store(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
+def fresh_store(path: Path) -> str:
+    """The address of an empty store in a file of its own at ``path``."""
+    path.write_bytes(_fresh())
+    return f"sqlite:///{path}"
 
 
 class Agenda:
@@ -76,7 +92,7 @@ class World:
         self.rail = Handrail(
             Config(
                 path=Path(self._folder.name) / "handrail.toml",
-                store=store or f"sqlite:///{self._folder.name}/handrail.db",
+                store=store or fresh_store(Path(self._folder.name) / "handrail.db"),
                 desk="desk",
                 desks={"desk": self.connector},
                 **config,
