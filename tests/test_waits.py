@@ -93,6 +93,21 @@ def test_the_conversation_is_handed_over_as_it_stands_then(world: World, acme: S
     assert len(case["notes"]) == 1, "all of it stands in the ticket's first text"
 
 
+@pytest.mark.parametrize("wait", [None, TEN])
+def test_what_was_said_meanwhile_is_kept_whatever_the_host_sends(
+    world: World, acme: SimulatedAcme, wait: timedelta | None
+) -> None:
+    """The host's own record need not hold what came in by ``say``."""
+    handoff = world.rail.hand_off(talk(), decided(world))
+    world.rail.say(handoff.id, customer_says("Are you there?"))
+    world.rail.hand_off(talk("It is order 1182."), decided(world, wait))
+    world.rail.hand_off(talk("It is order 1182.", "Are you there?"), decided(world, wait))
+    world.let_pass(3600)
+    (case,) = acme.cases.values()
+    told = "\n".join(note["text"] for note in case["notes"])
+    assert [told.count(text) for text in ("It is order 1182.", "Are you there?")] == [1, 1]
+
+
 def test_a_later_decision_does_not_make_it_wait_longer(world: World, acme: SimulatedAcme) -> None:
     handoff = world.rail.hand_off(talk(), decided(world))
     world.let_pass(540)

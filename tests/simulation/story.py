@@ -1,15 +1,19 @@
 """What happens to one conversation: it is handed off, more is said, people work on the ticket.
 
-How a conversation comes to be handed off is ``Tale._hand_off``; a policy would be asked there.
+How a conversation comes to be handed off is ``Tale._hand_off``: at a host's wish, or as the policy decides.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from handrail.errors import Conflict
-from handrail.model import Conversation, Customer, Message, Role, Urgency
+from handrail.model import Conversation, Customer, Message, Reason, Role, Urgency
+from handrail.policy.model import Timing, Trigger
+from handrail.policy.policy import Policy
 
 if TYPE_CHECKING:
     from tests.simulation.places import Place
@@ -28,6 +32,12 @@ class Act:
     what: str
     token: str
     status: str | None
+
+
+@cache
+def policy() -> Policy:
+    timing = Timing(wait=timedelta(minutes=5))
+    return Policy([Trigger(name="refund", when='"refund" in text', reason=Reason.UNCLEAR, timing=timing)])
 
 
 class Tale:
@@ -52,6 +62,8 @@ class Tale:
         self.texts = [f"m{number:04d}x{n}x" for n in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 4]))]
         self.whats = [draw.random() for _ in range(draw.choice([0, 0, 0, 0, 1, 1, 2, 4]))]
         self.wants = draw.choice([*["nothing"] * 24, *["cancel"] * 3, "close", "urgency"])
+        self.waits = draw.random() < 0.15 and self.key is None and self.wants in ("nothing", "cancel")
+        """The policy decides, and gives the AI some minutes before people take over."""
 
     @property
     def conversation(self) -> Conversation:
@@ -72,7 +84,12 @@ class Tale:
     # Handing off.
 
     def _hand_off(self, rail: Any) -> Any:
-        return rail.hand_off(self.conversation, key=self.key, group=self.group)
+        if not self.waits:
+            return rail.hand_off(self.conversation, key=self.key, group=self.group)
+        now = self.universe.moment()
+        decision = policy().decide(self.conversation, now, default_desk="first")
+        self.universe.check(decision.kind == "wait", f"the policy says {decision.kind}: {decision.because}")
+        return rail.hand_off(self.conversation, decision, group=self.group)
 
     def _accept(self) -> None:
         accepted = self.universe.call(self._hand_off, lambda: self._soon(20, self._accept))

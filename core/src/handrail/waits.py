@@ -6,6 +6,7 @@ being claimed. What was decided when it began stays; the conversation is handed 
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -76,10 +77,21 @@ def _columns(handoff: Handoff) -> dict[str, Any]:
 
 def stands(connection: sa.Connection, row: Any, conversation: Conversation) -> Handoff:
     """Keep the conversation of a wait as it stands now."""
-    conversation = flows.with_answers(row, conversation)
+    conversation = flows.with_answers(row, _with_all_said(row, conversation))
     handoff = Handoff.model_validate_json(row.body).model_copy(update={"conversation": conversation})
     handoffs.change(connection, row.id, body=handoff.model_dump_json())
     return handoff
+
+
+def _with_all_said(row: Any, conversation: Conversation) -> Conversation:
+    """The conversation with what was said to the waiting handoff and does not stand in it."""
+    there = Counter((message.role, message.text) for message in conversation.spoken)
+    missing = []
+    for message in Handoff.model_validate_json(row.body).conversation.spoken:
+        there[message.role, message.text] -= 1
+        if there[message.role, message.text] < 0:
+            missing.append(message)
+    return conversation.model_copy(update={"messages": (*conversation.messages, *missing)})
 
 
 def sooner(context: Context, connection: sa.Connection, row: Any, start: Start) -> Handoff:
@@ -96,7 +108,7 @@ def sooner(context: Context, connection: sa.Connection, row: Any, start: Start) 
         return stands(connection, row, fresh.conversation)
     now = context.clock()
     known = {"id": row.id, "key": row.key, "number": row.number, "hop": row.hop}
-    conversation = flows.with_answers(row, fresh.conversation)
+    conversation = flows.with_answers(row, _with_all_said(row, fresh.conversation))
     handoff = fresh.model_copy(update={**known, "conversation": conversation})
     values = _columns(handoff) | {"plan": flows.kept(row.plan, start.flow)}
     handoffs.change(connection, row.id, body=handoff.model_dump_json(), **values)
