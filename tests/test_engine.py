@@ -251,7 +251,7 @@ def test_what_a_killed_worker_had_goes_on_elsewhere(jobs: Jobs, log: Log, store_
         if jobs.store.is_sqlite:
             victim.send_signal(signal.SIGKILL)
             victim.wait(20)
-        with working(jobs, log):
+        with working(jobs, log, {"desk": 2}):  # as many as the victim, which is full with what it has
             if not jobs.store.is_sqlite:
                 schedule(jobs, "deliver:desk", "c")
                 until(lambda: ("deliver", "c", 0) in log.ran, "a job of the second worker")

@@ -16,6 +16,8 @@ from handrail.connector import Page
 from handrail.model import Actor, State
 from handrail.plugins import hookimpl, plugins
 from handrail.store import desks as desk_rows
+from handrail.store import handoffs as handoff_rows
+from handrail.store import operations
 from handrail.store import updates as stored
 from handrail.store.schema import desks, hooks
 from handrail.sync import Taken
@@ -735,3 +737,23 @@ def test_solved_tickets_are_watched_for_a_while(world: World, clock: Clock) -> N
 
     assert watched(27.9) == [ticket]
     assert watched(28.1) == []
+
+
+def test_a_message_that_was_given_up_and_arrived_all_the_same_is_ours(
+    world: World, acme: SimulatedAcme
+) -> None:
+    handoff, _ = delivered(world)
+    acme.fault("lose", on="POST /cases/{id}/notes", when="after")
+    world.rail.say(handoff.id, customer_says("more"))
+    world.run()
+    operation = world.operations(handoff)[-1]
+    with world.rail.context.store.begin() as connection:
+        operations.change(connection, operation.id, state="failed", error="gave up")
+        handoff_rows.change(connection, handoff.id, due_at=None, last_error="say failed: gave up")
+    world.poll()
+
+    assert kinds(world, handoff) == ["created"]
+    assert world.operations(handoff)[-1].state == "done"
+    shown = world.show(handoff)
+    assert shown["last_error"] is None
+    assert "say has arrived after all" in str(shown["timeline"])

@@ -147,8 +147,11 @@ class Tale:
             self._soon(spread, lambda: self._say(n + 1, spread))
 
     def _is_queued(self, token: str) -> bool:
-        query = "select 1 from operations where handoff_id = ? and payload like ?"
-        return self.universe.raw.execute(query, (self.id, f"%{token}%")).fetchone() is not None
+        """Stored: as an operation, or in the conversation of a handoff that waits."""
+        raw, like = self.universe.raw, (self.id, f"%{token}%")
+        queued = raw.execute("select 1 from operations where handoff_id = ? and payload like ?", like)
+        waiting = raw.execute("select 1 from handoffs where id = ? and body like ?", like)
+        return bool(queued.fetchone() or (self.waits and waiting.fetchone()))
 
     def _wish(self) -> None:
         try:

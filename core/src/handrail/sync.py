@@ -121,6 +121,8 @@ class Inbox:
             return Taken.OURS
         if self._echo_of_running(connection, row.handoff_id, item):
             return Taken.TOO_EARLY
+        if self._arrived_after_all(connection, row, item):
+            return Taken.OURS
         if item.kind is UpdateKind.STATUS and item.status is not None:
             return self._status(connection, row, item)
         if item.kind is UpdateKind.ASSIGNMENT:
@@ -141,6 +143,20 @@ class Inbox:
         """True for a comment that carries the marker of an operation whose outcome is not known yet."""
         waiting = operations.todo(connection, handoff_id)
         return any(operation.tries and operation.id in (item.text or "") for operation in waiting)
+
+    def _arrived_after_all(self, connection: sa.Connection, row: Any, item: Update) -> bool:
+        """True for a comment of ours that had been given up in doubt; it is known now that it arrived."""
+        text = item.text or ""
+        for operation in operations.of_handoff(connection, row.handoff_id) if text else ():
+            if operation.state == "failed" and operation.id in text:
+                now = self.context.clock()
+                operations.change(connection, operation.id, state="done", done_at=now, error=None)
+                error = operations.failure(connection, row.handoff_id)
+                handoffs.change(connection, row.handoff_id, last_error=error)
+                handoffs.note(connection, row.handoff_id, now, f"{operation.kind} has arrived after all")
+                updates.save_ours(connection, row.desk, [item.id])
+                return True
+        return False
 
     # Kinds of things.
 
