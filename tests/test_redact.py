@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handrail.model import Attempt, Conversation, Customer, Message
+from handrail.model import Attempt, Conversation, Customer, Message, Role
 from handrail.redact import mask, redact
 
 REMOVED = "[credential removed]"
@@ -185,3 +185,14 @@ def test_hostile_text_of_any_length_is_masked_alike(piece: str) -> None:
     short, long = (piece * (size // len(piece)) for size in (5_000, 1_000_000))
 
     assert mask(long)[:1000] == mask(short)[:1000]
+
+
+@pytest.mark.parametrize("between", [" ", "-", "\t", "\u00a0"])
+def test_a_card_is_found_in_a_whole_conversation_whatever_stands_between_its_groups(between: str) -> None:
+    number = between.join(["4111", "1111", "1111", "1111"])
+    talk = Conversation(
+        messages=(Message(role=Role.CUSTOMER, text=f"It is {number}."),), fields={"card": [4111111111111111]}
+    )
+    masked = redact(talk)
+    assert masked.messages[0].text == "It is [card ending 1111]."
+    assert masked.fields == {"card": ["[card ending 1111]"]}

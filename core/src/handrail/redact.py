@@ -22,6 +22,7 @@ _CANDIDATE = re.compile(
     rf"(?<!\d)(?=(\d{{13,19}}(?!\d)|\d{{4}}(?:{_SEPARATOR}{{1,3}}\d{{3,7}}(?!\d)){{1,4}}))"
 )
 _LONGEST_CARD = 19 + 18 * 3
+_SHORTEST_CARD = 13
 _DOUBLED = str.maketrans("0123456789", "0246813579")
 _ELSE_BEFORE = re.compile(r"[A-Za-z]{2}\d{1,2}[ -]?\Z|(?<!\d)\d{1,5}[.,]\Z")
 _DECIMALS = re.compile(r"\.\d{1,6}(?!\d)")
@@ -115,13 +116,15 @@ class _Masking:
         lower = whole.lower()
         self.rules = [rule for rule in _RULES if any(map(lower.__contains__, rule.words))]
         self.has_key = "private key" in lower
+        plain = whole.replace("\\t", "\t")  # JSON writes a tab so, and one may stand within a card's number
+        self.has_card = any(len(run[0]) >= _SHORTEST_CARD for run in _DIGITS.finditer(plain))
 
     def text(self, text: str) -> str:
         if self.has_key:
             text = _without_private_keys(text)
         for rule in self.rules:
             text = rule.pattern.sub(rule.mask, text)
-        return _DIGITS.sub(_without_cards, text)
+        return _DIGITS.sub(_without_cards, text) if self.has_card else text
 
     def conversation(self, conversation: Conversation) -> Conversation:
         return conversation.model_copy(
