@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,6 @@ class Counted:
         self.by: dict[str, dict[str, Tally]] = {name: {} for name in BY}
         self.days: Counter[str] = Counter()
         self.hours: Counter[int] = Counter()
-        self.topics: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, case: Case) -> None:
         at = case.created_at.astimezone(UTC)
