@@ -371,7 +371,8 @@ def test_a_message_that_may_have_arrived_before_it_failed_is_not_sent_twice(
     world = worlds(give_up_after=timedelta(minutes=10))
     handoff = world.deliver()
     acme.fault("lose", on="POST /cases/{id}/notes", when="after")
-    acme.fault("status", on="GET /cases/{id}/notes", status=503, times=99)
+    for look in ("GET /cases/{id}/notes", "GET /cases/{id}/events"):
+        acme.fault("status", on=look, status=503, times=99)
     say(world, handoff, "once only")
     world.run(within=3600)
     assert "say failed: gave up" in world.show(handoff)["last_error"]

@@ -88,7 +88,7 @@ def snapshot(world: World, ticket: str, value: Status, seconds: float, **more: A
 
 def reply(world: World, ticket: str, id: str = "1", **more: Any) -> Update:
     known = {"kind": UpdateKind.REPLY, "text": "hello", "public": True, "actor": Actor(kind="human")}
-    return Update(id=f"note:x{id}", ticket_id=ticket, at=at(world, 1), **known | more)
+    return Update(**{"id": f"note:x{id}", "ticket_id": ticket, "at": at(world, 1), **known, **more})
 
 
 def kinds(world: World, handoff: Handoff) -> list[str]:
@@ -202,6 +202,36 @@ def test_statuses_out_of_order_never_move_the_ticket_back(world: World, order: t
         assert world.show(handoff)["ticket"]["status"] == values[newest]
     assert sorted(statuses(world, handoff)) == sorted(values[n] for n in order), "a late one is told too"
     assert world.updates(handoff, UpdateKind.REOPENED) == []
+
+
+def test_two_statuses_of_one_second_that_are_told_again_and_again_move_nothing(world: World) -> None:
+    """Desks count in seconds; a poll that asks for the same second again brings both once more."""
+    handoff, ticket = delivered(world)
+    items = status(world, ticket, Status.ON_HOLD, 10), status(world, ticket, Status.SOLVED, 10)
+    assert take(world, *items) == [Taken.STORED, Taken.STORED]
+    for again in (items, items[:1], items[1:]):
+        assert set(take(world, *again)) == {Taken.KNOWN}
+        assert state(world, handoff) == SOLVED
+    assert statuses(world, handoff) == ["on_hold", "solved"]
+    assert world.updates(handoff, UpdateKind.REOPENED) == []
+
+
+def test_what_a_snapshot_told_first_does_not_come_back_behind_a_change_of_the_same_second(
+    world: World,
+) -> None:
+    handoff, ticket = delivered(world)
+    take(world, snapshot(world, ticket, Status.ON_HOLD, 10, assignee="Bea"))
+    known = {"kind": UpdateKind.ASSIGNMENT, "text": None, "at": at(world, 10)}
+    items = [
+        status(world, ticket, Status.ON_HOLD, 10),
+        reply(world, ticket, "a", assignee="Bea", **known),
+        status(world, ticket, Status.SOLVED, 10),
+        reply(world, ticket, "b", assignee="Cem", **known),
+    ]
+    assert take(world, *items) == [Taken.KNOWN, Taken.KNOWN, Taken.STORED, Taken.STORED]
+    take(world, *items[:2])
+    assert state(world, handoff) == SOLVED
+    assert world.show(handoff)["ticket"]["assignee"] == "Cem"
 
 
 def test_a_late_status_does_not_reopen(world: World) -> None:

@@ -57,10 +57,18 @@ class Context:
         self.presence = Presence(self.store, self.clock)
         self._slots = Slots(self.store, self.clock, self.presence.beat)
 
-    def slot(self, desk: str) -> AbstractContextManager[bool]:
-        """Within it this thread may talk to a desk; False where as many do as are allowed to."""
+    def slot(self, desk: str, *, patient: bool = True) -> AbstractContextManager[bool]:
+        """Within it this thread may talk to a desk; False where as many do as are allowed to.
+
+        ``patient`` waits a while for one, where waiting costs nothing.
+        """
         known = self.config.desks.get(desk)
-        return self._slots.of(desk, known.concurrency if known else 1)
+        patience = self._slots.idle_seconds if patient else 0.0
+        return self._slots.of(desk, known.concurrency if known else 1, patience)
+
+    def halt(self, halted: bool) -> None:
+        """While halted, no thread of this process begins to talk to a desk."""
+        self._slots.halt(halted)
 
     def ask(self, desk: str, make: Callable[[], Steps[T]], *, paused_too: bool = False) -> T:
         """Run steps that only read, in a slot of the desk's, and return their result.
@@ -75,7 +83,9 @@ class Context:
                 raise DeskPaused(f"{desk} is paused: {why}; `handrail check` resumes it")
         with self._slots.of(desk, self.connector(desk).concurrency, WAIT_SECONDS) as taken:
             if not taken:
-                raise NotDone(f"as many requests to {desk} are under way as its concurrency allows")
+                raise NotDone(
+                    f"as many requests to {desk} are under way as its concurrency allows, or this ends"
+                )
             return self.driver(desk).run(make)
 
     def step_aside(self, desk: str) -> None:

@@ -55,7 +55,7 @@ class Delivery:
         """The job: an attempt, unless the row has moved on since the job was written."""
         with self.context.store.read() as connection:
             desk = handoffs.get(connection, id).desk
-        with self.context.slot(desk) as taken:
+        with self.context.slot(desk, patient=n >= 0) as taken:
             if taken:
                 self._work(self.claims.of(id, n))
             elif n >= 0:

@@ -45,13 +45,14 @@ Schedule = Callable[[sa.Connection, str, str, int, float], None]
 @dataclass(frozen=True)
 class Duties:
     """What a worker does: run a step; deliver what is due on a desk; take over what a dead peer held; put
-    right what its own threads left when the store broke off."""
+    right what its own threads left when the store broke off; let no thread begin to talk to a desk."""
 
     run_step: Callable[[str, str, int], None]
     drain: Drain
     take_over: Callable[[str], int]
     presence: Presence
     mend: Callable[[], object] = lambda: None
+    halt: Callable[[bool], object] = lambda halted: None
 
 
 APPLICATION = "handrail"
@@ -216,6 +217,7 @@ class Worker:
     def stop(self) -> None:
         """Finish what runs, start no more, and give back what was taken and not begun."""
         hands, self.jobs.hands = self.jobs.hands, None
+        self.duties.halt(True)
         try:
             if hands:
                 hands.halt()
@@ -228,6 +230,7 @@ class Worker:
             self.keeper.give_back(self.executor)
             self.duties.presence.end()
         finally:
+            self.duties.halt(False)
             self._unlock()
 
     def _unlock(self) -> None:

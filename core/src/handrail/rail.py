@@ -313,6 +313,7 @@ class Handrail:
             partial(again.take_over, self.context),
             self.context.presence,
             self._mend,
+            self.context.halt,
         )
         worker = self._jobs.worker(slots, duties, others=self.subscriptions.named)
         worker.start()

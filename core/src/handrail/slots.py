@@ -1,7 +1,7 @@
 """Slots: how many threads talk to one desk at the same time, over all workers of one database.
 
-On SQLite one process works, and its own count (``Driver``) is enough. On PostgreSQL a thread that talks to a
-desk has a row; those of a process that died are freed by its peers.
+On SQLite one process works, and counts its threads in memory. On PostgreSQL a thread that talks to a desk has
+a row; those of a process that died are freed by its peers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 
 from handrail.ids import ulid
@@ -30,17 +30,53 @@ class Slots:
         self._taken: set[str] = set()
         self._untidy = False
         self._waiting: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()
+        self._halted = False
         self._changed = threading.Condition()
 
-    @contextmanager
-    def of(self, desk: str, most: int, patience: float = 0.0) -> Iterator[bool]:
-        """Within the block this thread has one of ``most`` slots; False where all stay taken.
+    @property
+    def idle_seconds(self) -> float:
+        """For so long a thread that delivers waits for a slot: not at all where each look asks the database."""
+        return WAIT_SECONDS if self.store.is_sqlite else 0.0
+
+    def halt(self, halted: bool) -> None:
+        """While halted, nobody gets a slot; who has one keeps it to the end, and who waits for one goes."""
+        with self._changed:
+            self._halted = halted
+            self._changed.notify_all()
+
+    def of(self, desk: str, most: int, patience: float = 0.0) -> AbstractContextManager[bool]:
+        """Within the block this thread has one of ``most`` slots; False where all stay taken, or halted.
 
         ``patience`` is the time in seconds for which a slot is waited for.
         """
-        if self.store.is_sqlite:
-            yield True
-            return
+        return (self._near if self.store.is_sqlite else self._far)(desk, most, patience)
+
+    @contextmanager
+    def _near(self, desk: str, most: int, patience: float) -> Iterator[bool]:
+        taken = self._sit(desk, most, patience)
+        try:
+            yield taken
+        finally:
+            if taken:
+                with self._changed:
+                    self._used[desk] -= 1
+                    self._changed.notify_all()
+
+    def _sit(self, desk: str, most: int, patience: float) -> bool:
+        with self._changed:
+            self._waiting[desk] += 1
+            try:
+                self._changed.wait_for(lambda: self._halted or self._used[desk] < most, patience)
+                taken = not self._halted and self._used[desk] < most
+                self._used[desk] += taken
+                return taken
+            finally:
+                self._waiting[desk] -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def _far(self, desk: str, most: int, patience: float) -> Iterator[bool]:
         id = self._wait(desk, most, patience) if patience else self._take(desk, most)
         try:
             yield id is not None
@@ -57,7 +93,7 @@ class Slots:
         until = time.monotonic() + patience
         self._count(desk, 1)
         try:
-            while (id := self._take(desk, most)) is None and time.monotonic() < until:
+            while (id := self._take(desk, most)) is None and time.monotonic() < until and not self._halted:
                 time.sleep(_LOOK_SECONDS)
             return id
         finally:
@@ -69,6 +105,8 @@ class Slots:
             self._changed.notify_all()
 
     def _take(self, desk: str, most: int) -> str | None:
+        if self._halted:
+            return None
         self.beat()
         self.tidy()
         id = ulid(self.clock())

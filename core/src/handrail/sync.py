@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -119,15 +119,18 @@ class Inbox:
             return self._snapshot(connection, row, item)
         if updates.is_ours(connection, desk, item.id):
             return Taken.OURS
+        if updates.is_stored(connection, desk, item.id):  # said once, it moves nothing a second time
+            return Taken.KNOWN
         if self._echo_of_running(connection, row.handoff_id, item):
             return Taken.TOO_EARLY
         if self._arrived_after_all(connection, row, item):
             return Taken.OURS
-        if item.kind is UpdateKind.STATUS and item.status is not None:
-            return self._status(connection, row, item)
-        if item.kind is UpdateKind.ASSIGNMENT:
-            return self._assignment(connection, row, item)
-        return self._event(connection, row, item)
+        taken = self._kind_of(item)(connection, row, item)
+        if (
+            taken is Taken.KNOWN
+        ):  # told by the other road: behind a change of the same second it moves nothing
+            updates.save_ours(connection, desk, [item.id])
+        return taken
 
     # Whose is it?
 
@@ -159,6 +162,11 @@ class Inbox:
         return False
 
     # Kinds of things.
+
+    def _kind_of(self, item: Update) -> Callable[[sa.Connection, Any, Update], Taken]:
+        if item.kind is UpdateKind.STATUS and item.status is not None:
+            return self._status
+        return self._assignment if item.kind is UpdateKind.ASSIGNMENT else self._event
 
     def _event(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
         if item.kind is UpdateKind.REPLY and item.public is False:  # whatever the connector made of it

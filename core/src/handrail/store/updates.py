@@ -116,6 +116,10 @@ def is_ours(connection: sa.Connection, desk: str, event_id: str) -> bool:
     return connection.execute(_IS_OURS, {"desk": desk, "event": event_id}).first() is not None
 
 
+def is_stored(connection: sa.Connection, desk: str, event_id: str) -> bool:
+    return connection.execute(_KNOWN, {"id": f"{desk}:{event_id}"}).first() is not None
+
+
 def add(connection: sa.Connection, update: Update, now: datetime) -> bool:
     """Store an update; False where its id is there already. The caller has locked its handoff.
 
