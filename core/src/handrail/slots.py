@@ -36,7 +36,7 @@ class Slots:
 
     @property
     def idle_seconds(self) -> float:
-        """For so long a thread that delivers waits for a slot: not at all where each look asks the database."""
+        """For so long who delivers waits for a slot: not at all where each look asks the database."""
         return WAIT_SECONDS if self.store.is_sqlite else 0.0
 
     def halt(self, halted: bool) -> None:
