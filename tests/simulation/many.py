@@ -7,7 +7,7 @@ import multiprocessing
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.simulation.universe import Broken, Universe
@@ -96,20 +96,27 @@ def fresh_seed() -> int:
 
 
 def live_all(
-    wanted: Iterable[Order], *, jobs: int = 1, seconds: float | None = None, stop: bool = False
+    wanted: Iterable[Order],
+    *,
+    jobs: int = 1,
+    stop: bool = False,
+    tell: Callable[[Report, Report], object] = lambda new, total: None,
 ) -> Report:
-    """Live through all, ``jobs`` at once; end early after ``seconds``, or with ``stop`` at the first broken."""  # noqa: E501
-    total, began = Report(), time.monotonic()
+    """Live through all, ``jobs`` at once; with ``stop`` only to the first that is broken.
+
+    ``tell(new, total)`` is called after each universe.
+    """
     if jobs == 1:
-        _sum(map(live, wanted), total, began, seconds, stop)
-    else:
-        with multiprocessing.Pool(jobs) as pool:
-            _sum(pool.imap_unordered(live, wanted), total, began, seconds, stop)
-    return total
+        return _sum(map(live, wanted), stop, tell)
+    with multiprocessing.Pool(jobs) as pool:
+        return _sum(pool.imap_unordered(live, wanted), stop, tell)
 
 
-def _sum(reports: Iterable[Report], total: Report, began: float, seconds: float | None, stop: bool) -> None:
+def _sum(reports: Iterable[Report], stop: bool, tell: Callable[[Report, Report], object]) -> Report:
+    total = Report()
     for report in reports:
         total.add(report)
-        if (stop and total.broken) or (seconds is not None and time.monotonic() - began > seconds):
-            return
+        tell(report, total)
+        if stop and total.broken:
+            break
+    return total

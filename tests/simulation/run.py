@@ -28,17 +28,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         handoffs = given.handoffs or 40
         return replay(Order(seed, handoffs, given.kind, _numbers(given.only), _numbers(given.tales)))
     began = time.perf_counter()
-    report = live_all(orders(seed, given.handoffs or 20_000, given.kind), jobs=given.jobs)
+    wanted = orders(seed, given.handoffs or 20_000, given.kind)
+    report = live_all(wanted, jobs=given.jobs, tell=_Teller(given.progress))
     print(report.line)
     print(f"seeds from {seed}, {time.perf_counter() - began:.0f} seconds")
     _table(report)
-    for order, words in report.broken[:5]:
-        print(f"\nBROKEN: {words}\n  {order.command}")
     if report.broken and not given.no_shrink:
         small = shrink(report.broken[0][0])
         print(f"\nshrunk: {small.command}")
         replay(small)
     return int(bool(report.broken))
+
+
+class _Teller:
+    """Says at once what is broken; a long run also how far it is, each so many seconds."""
+
+    def __init__(self, every: float) -> None:
+        self.every, self.said = every, time.monotonic()
+
+    def __call__(self, new: Report, total: Report) -> None:
+        for order, words in new.broken:
+            print(f"BROKEN: {words}\n  {order.command}", flush=True)
+        if self.every and time.monotonic() - self.said > self.every:
+            self.said = time.monotonic()
+            print(total.line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--replay", action="store_true", help="one universe, with its trace")
     parser.add_argument("--tales", help="of a replay: the conversations to keep")
     parser.add_argument("--only", help="of a replay: the strikes to keep")
+    parser.add_argument("--progress", type=float, default=0, help="say how far it is, each so many seconds")
     parser.add_argument("--no-shrink", action="store_true")
     return parser
 
