@@ -37,51 +37,51 @@ class OnceTests(KitBase):
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("kind", AMBIGUOUS)
     def test_an_unsure_retry_makes_no_second_ticket(
-        self, world: World, kind: Any, when: Any, times: int
+        self, hasty: World, kind: Any, when: Any, times: int
     ) -> None:
-        world.deliver(a_conversation("the first one"))
-        world.desk.fault(kind, on=self.create_path(world), when=when, times=times)
+        hasty.deliver(a_conversation("the first one"))
+        hasty.desk.fault(kind, on=self.create_path(hasty), when=when, times=times)
 
-        handoff = world.deliver(a_conversation("the second one"))
+        handoff = hasty.deliver(a_conversation("the second one"))
 
-        assert world.show(handoff)["state"] == State.WITH_HUMANS
-        assert len(world.desk.tickets) == 2
+        assert hasty.show(handoff)["state"] == State.WITH_HUMANS
+        assert len(hasty.desk.tickets) == 2
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("kind", AMBIGUOUS)
-    def test_a_later_message_arrives_once(self, world: World, kind: Any, when: Any) -> None:
+    def test_a_later_message_arrives_once(self, hasty: World, kind: Any, when: Any) -> None:
         self.needs(self.connector.can & (Can.REPLY | Can.NOTE) or Can.NOTE)
-        handoff = world.deliver()
-        world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="first later message"))
-        world.run(within=60)
-        effect = self.last_effect(world)
-        world.desk.fault(kind, on=effect, when=when)
-        world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="second later message"))
+        handoff = hasty.deliver()
+        hasty.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="first later message"))
+        hasty.run(within=60)
+        effect = self.last_effect(hasty)
+        hasty.desk.fault(kind, on=effect, when=when)
+        hasty.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="second later message"))
 
-        world.run(within=3600)
+        hasty.run(within=3600)
 
-        text = "\n".join(comment.body for comment in world.desk.tickets[0].comments)
+        text = "\n".join(comment.body for comment in hasty.desk.tickets[0].comments)
         assert text.count("first later message") == 1
         assert text.count("second later message") == 1
         assert text.index("first later") < text.index("second later")
 
     @pytest.mark.parametrize("seed", range(8))
-    def test_a_mix_of_faults_makes_no_second_ticket(self, world: World, seed: int) -> None:
+    def test_a_mix_of_faults_makes_no_second_ticket(self, hasty: World, seed: int) -> None:
         draw = random.Random(seed)  # noqa: S311 - a test's choice, to be repeated by its seed
         handoffs = []
         for number in range(3):
             for _ in range(draw.randint(1, 5)):
-                self._spoil(world, draw)
-            handoffs.append(world.deliver(a_conversation(f"question {number}")))
+                self._spoil(hasty, draw)
+            handoffs.append(hasty.deliver(a_conversation(f"question {number}")))
             if self.connector.can & (Can.REPLY | Can.NOTE):
-                self._spoil(world, draw)
-                world.rail.say(handoffs[-1].id, Message(role=Role.CUSTOMER, text=f"later {number}"))
-                world.run(within=3600)
+                self._spoil(hasty, draw)
+                hasty.rail.say(handoffs[-1].id, Message(role=Role.CUSTOMER, text=f"later {number}"))
+                hasty.run(within=3600)
 
-        assert {world.show(handoff)["state"] for handoff in handoffs} == {State.WITH_HUMANS}
-        assert len(world.desk.tickets) == 3
+        assert {hasty.show(handoff)["state"] for handoff in handoffs} == {State.WITH_HUMANS}
+        assert len(hasty.desk.tickets) == 3
         if self.connector.can & (Can.REPLY | Can.NOTE):
-            texts = ["\n".join(comment.body for comment in ticket.comments) for ticket in world.desk.tickets]
+            texts = ["\n".join(comment.body for comment in ticket.comments) for ticket in hasty.desk.tickets]
             assert [texts[number].count(f"later {number}") for number in range(3)] == [1, 1, 1]
 
     def test_a_process_killed_at_any_step_leaves_one_ticket(
