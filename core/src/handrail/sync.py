@@ -186,8 +186,8 @@ class Inbox:
         if row.status_at and item.at < row.status_at:
             return self._late_status(connection, row, item, item.status)
         updates.change_ticket(connection, row.desk, row.id, raw_status=item.raw_status, status_at=item.at)
-        if row.status == item.status:
-            return Taken.KNOWN
+        if row.status == item.status and (row.status_at is None or _is_of_that_moment(row, item)):
+            return Taken.KNOWN  # else something was between, of which nobody has told us yet
         updates.change_ticket(connection, row.desk, row.id, status=item.status)
         self._keep(connection, row, item)
         self._move(connection, row, item.status, item.at)
@@ -279,6 +279,11 @@ class Inbox:
             reopened = Update(id=stamp, kind=UpdateKind.REOPENED, ticket_id=ticket_id, at=at, status=status)
             self._store(connection, row, reopened)
         return state
+
+
+def _is_of_that_moment(row: Any, item: Update) -> bool:
+    """True for what may be the very change that a ticket shows: clocks of two roads differ."""
+    return any(at and abs(item.at - at) <= _SAME_MOMENT for at in (row.status_at, row.updated_at))
 
 
 def _status(ticket: Ticket, at: datetime, stamp: str) -> Update:
