@@ -110,18 +110,28 @@ _TAIL = """
 """
 
 
-def sample(installed: Mapping[str, type[Connector]]) -> str:
-    """A commented ``handrail.toml`` with one desk for each installed connector.
+_OTHER = """
+# Another desk that is installed. Take the "# " away if it is yours, and see `handrail connectors {name}`"""
+
+
+def sample(installed: Mapping[str, type[Connector]], wanted: Iterable[str] = ()) -> str:
+    """A commented ``handrail.toml`` with a desk for each ``wanted`` connector, by default for the first.
 
     It loads once its variables are set. Settings that are required, that carry ``examples``, or that the
-    connector's own checks ask for are filled in; the others stand as comments with their default.
+    connector's own checks ask for are filled in; the others stand as comments with their default. So do, in
+    short, the desks of the other installed connectors: a desk that nobody has would fail every check.
     """
     if not installed:
         raise ConfigError(
             "no connector is installed; install that of your desk first: `pip install handrail-NAME`"
         )
-    desks = chain.from_iterable(_desk(name, connector) for name, connector in installed.items())
-    head = _HEAD.replace("{desk}", next(iter(installed)))
+    chosen = list(dict.fromkeys(wanted)) or [next(iter(installed))]
+    others = [name for name in installed if name not in chosen]
+    desks = chain(
+        *(_desk(name, installed[name]) for name in chosen),
+        *(_other(name, installed[name]) for name in others),
+    )
+    head = _HEAD.replace("{desk}", chosen[0])
     return head + "\n".join(desks) + "\n" + POLICY + _TAIL
 
 
@@ -133,6 +143,14 @@ def _desk(name: str, connector: type[Connector]) -> Iterator[str]:
         yield f"\n# {info.description or key}" + (" (required)" if info.is_required() else "")
         value = filled.get(key, _default(info) if not is_secret(info) else _variable(name, key))
         yield f"{'' if key in filled else '# '}{key} = {_toml(value)}"
+
+
+def _other(name: str, connector: type[Connector]) -> Iterator[str]:
+    yield _OTHER.replace("{name}", name)
+    yield f"# [desks.{name}]"
+    yield f"# connector = {_toml(name)}"
+    for key, value in _filled(name, connector).items():
+        yield f"# {key} = {_toml(value)}"
 
 
 def _filled(name: str, connector: type[Connector]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class FreshdeskAccount(Connector):
         "Such as acme.freshdesk.com; the API knows no address of your own",
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*\.freshdesk\.com$",
+        examples=["acme.freshdesk.com"],
     )
     api_key: str = secret("API key of an agent (Profile settings)", min_length=1)
     webhook_secret: str | None = secret("What the rule sends in X-Handrail-Secret", default=None)

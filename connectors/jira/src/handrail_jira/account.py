@@ -28,6 +28,9 @@ TOKENS = "https://auth.atlassian.com/oauth/token"
 
 
 class JiraAccount(Connector):
+    url: str | None = setting(
+        "Your site or your own server", default=None, examples=["https://acme.atlassian.net"]
+    )
     deployment: Literal["cloud", "data-center"] = setting("Where Jira runs", default="cloud")
     email: str | None = setting("The account that owns the API token; with api_token", default=None)
     api_token: str | None = secret("API token of Jira Cloud (lives one year at most)", default=None)
@@ -37,7 +40,9 @@ class JiraAccount(Connector):
     cloud_id: str | None = setting(
         "The site's cloud id: for OAuth and for scoped tokens", default=None, pattern=r"^[A-Za-z0-9-]+$"
     )
-    project: str | None = setting("Key of the project", default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    project: str | None = setting(
+        "Key of the project", default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$", examples=["SUP"]
+    )
     issue_type: str = setting("Issue type of new issues: a name or an id", default="Task")
     service_desk: str | None = setting(
         "Jira Service Management: service desk's id, or its project's key", default=None, pattern=r"^\w+$"

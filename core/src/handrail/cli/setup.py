@@ -24,21 +24,30 @@ def demo(config: UnusedConfig = None) -> None:
 
 
 def init(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CONNECTOR", help="Of which desks; default: the first that is installed"),
+    ] = None,
     config: ConfigOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if there is one")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a commented handrail.toml for the installed connectors."""
     from handrail.config import find, sample
-    from handrail.plugins import connectors
+    from handrail.plugins import connectors as installed
 
-    place, text = find(config), sample(connectors())
+    known = installed()
+    wanted = [_chosen(name, known).name for name in dict.fromkeys(names or list(known)[:1])]
+    place, text = find(config), sample(known, wanted)
     _write(place, text, force)
     variables = sorted(set(re.findall(r"^[^#\n]*\$\{(\w+)\}", text, re.MULTILINE)))
     if as_json:
-        emit({"path": str(place), "desks": list(connectors()), "variables": variables})
+        emit({"path": str(place), "desks": wanted, "variables": variables})
         return
-    typer.echo(f"Wrote {place}")
+    typer.echo(f"Wrote {place} with the desk {', '.join(wanted)}")
+    others = [name for name in known if name not in wanted]
+    if others and not names:
+        typer.echo(f"If yours is another ({', '.join(others)}): `handrail init NAME --force`")
     if variables:
         typer.echo(f"Set these environment variables: {', '.join(variables)}")
     typer.echo("Then edit the file, and run `handrail check`")
