@@ -12,7 +12,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -263,8 +263,9 @@ def _time(message: Mapping[str, Any], place: str) -> datetime | None:
     for key in ("at", "created_at", "timestamp"):
         try:
             if message.get(key) is not None:
-                return _TIME.validate_python(message[key])
-        except ValidationError:
+                time = _TIME.validate_python(message[key])
+                return time.astimezone(UTC) if time.tzinfo else time
+        except (ValidationError, OverflowError):
             if key == "at":
                 cure = "write it like 2026-11-20T09:31:00Z"
                 raise InputError(f"{shown(message[key])} is no time; {cure}", field=f"{place}.at") from None

@@ -45,7 +45,10 @@ def _clean_json(value: Any) -> Any:
 
 
 def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:  # the first or the last day of the calendar, in a zone far from UTC
+        raise ValueError("is before or after all time; write it like 2026-11-20T09:31:00Z") from None
 
 
 Text = Annotated[str, BeforeValidator(_clean)]

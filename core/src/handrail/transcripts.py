@@ -41,7 +41,7 @@ _TO_A_PERSON = re.compile(
 _SUMMARY_KEYS = ("summary", "reason", "message", "note", "description")
 
 _CURES = {
-    "Extra data": "only one value may stand here; for one conversation a line, name the file .jsonl",
+    "Extra data": "only one value may stand here; write a list, or one conversation a line in a .jsonl file",
     "Expecting property name enclosed in double quotes": "use double quotes, no last comma",
     "Expecting value": "a value is missing, or it stands in single quotes",
     "Invalid control character at": "write a line break inside a text as \\n",
