@@ -83,6 +83,9 @@ async def _webhook(request: Request) -> Response:
     except SignatureError as error:
         log.warning("a webhook for desk %r was refused: %s", desk, error)
         raise
+    except NotFound as error:
+        log.warning("a webhook was refused: %s", error)
+        return problem(404, "there is no such desk")  # anybody may ask: the names of the others are ours
     except Exception as error:
         return await _handrail_error(request, error)
     return JSONResponse({"id": hook_id}, background=BackgroundTask(_settle, request.app, hook_id))
