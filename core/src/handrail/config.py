@@ -160,7 +160,7 @@ def find(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
 
 def _read(place: Path) -> str:
     try:
-        return place.read_text("utf-8")
+        return place.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         raise ConfigError(
             f"no configuration at {place}: write one with `handrail init`, or name yours with --config or "
@@ -239,8 +239,10 @@ def _complaints(error: ValidationError, model: type[BaseModel], keys: Keys = ())
             message = unknown_key(str(where[-1]), _siblings(model, where))
         elif found["type"] == "missing":
             message = f"missing; it is required ({_described(model, where)})"
-        elif colon and not where and head in names(model):
-            where, message = (head,), rest
+        elif found["type"] == "string_pattern_mismatch":
+            message = f"has not the right form ({_described(model, where)})"
+        elif colon and not where and head.split(".")[0] in names(model):
+            where, message = tuple(head.split(".")), rest
         yield (
             (*keys, *where),
             message.replace("Input should", "should", 1)

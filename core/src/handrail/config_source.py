@@ -143,9 +143,9 @@ def expand(source: Source, data: dict[str, Any], environ: Mapping[str, str]) -> 
 
     def looked_up(name: str, keys: tuple[str | int, ...]) -> str:
         if name not in environ:
-            missing.append(
-                (keys, f"the environment variable {name} is not set; set it, or write the value here")
-            )
+            is_name = re.fullmatch(r"\w+", name)
+            cure = "is not set; set it, or write the value here" if is_name else "has no such name"
+            missing.append((keys, f"the environment variable {name if is_name else repr(name)} {cure}"))
             return ""
         source.hidden.add(environ[name])
         return environ[name]

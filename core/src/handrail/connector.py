@@ -168,9 +168,9 @@ class Connector(BaseModel):
     groups: dict[str, str] = setting("Our group names to the desk's names or ids", default={})
     urgency: dict[Urgency, str] = setting("Urgencies that differ from the connector's own map", default={})
     fields: dict[str, str] = setting("Details to the desk's custom fields", default={})
-    poll: Duration = setting("How often the desk is polled", default=timedelta(seconds=60))
+    poll: Duration = setting("How often the desk is polled", default=timedelta(seconds=60), gt=timedelta(0))
     timeout: Duration = setting(
-        "How long the desk may take to answer one request", default=timedelta(seconds=20)
+        "How long the desk may take to answer one request", default=timedelta(seconds=20), gt=timedelta(0)
     )
     concurrency: int = setting("Requests in flight at most", default=8, ge=1, le=256)
     rate: int | None = setting("Requests a minute at most; empty: as the desk allows", default=None, ge=1)
