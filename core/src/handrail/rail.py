@@ -6,7 +6,7 @@ import builtins
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from handrail.config import Config, load
 from handrail.connector import Can, Finding
 from handrail.context import Clock, Context, utc_now
 from handrail.engine import Duties, Jobs, Schedule, Worker
-from handrail.errors import ConfigError, DeskError, InputError
+from handrail.errors import ConfigError, DeskError, DeskPaused, InputError
 from handrail.flows import raising_holds
 from handrail.model import (
     Conversation,
@@ -251,10 +251,26 @@ class Handrail:
         """Turn a stored webhook into updates now; a job does it anyway."""
         self.roads.settle(hook_id)
 
-    def sync(self, desk: str | None = None) -> dict[str, int]:
-        """One polling pass now: the number of new updates by desk."""
+    def sync(
+        self, desk: str | None = None, failed: Callable[[str, DeskError], None] | None = None
+    ) -> dict[str, int]:
+        """One polling pass now: the number of new updates by desk.
+
+        A desk that fails does not keep the others from being polled: ``failed`` is told its name and why;
+        without ``failed`` the first such error is raised at the end.
+        """
         names = [desk] if desk else [n for n, c in self.config.desks.items() if Can.POLL in c.can]
-        return {name: self.roads.poll(name) for name in names}
+        found, errors = dict[str, int](), dict[str, DeskError]()
+        for name in names:
+            try:
+                found[name] = self.roads.poll(name)
+            except DeskError as error:
+                errors[name] = error
+        for name, why in errors.items():
+            if failed is None:
+                raise why
+            failed(name, why)
+        return found
 
     def check(self, offline: bool = False) -> builtins.list[Finding]:
         """What is right and wrong, the policy included; a desk that answers well is no longer paused.
@@ -275,6 +291,8 @@ class Handrail:
     def _ask(self, desk: str) -> builtins.list[Finding]:
         try:
             return self.context.ask(desk, self.context.connector(desk).check, paused_too=True)
+        except DeskPaused as error:
+            return [Finding("credentials", False, f"{error}; check those in [desks.{desk}]")]
         except DeskError as error:
             return [Finding("connection", False, str(error))]
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from handrail.rail import Handrail
 
+MOST = 2**63 - 1
+"""The largest number that both stores know."""
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A handoff's id")]
 
 
@@ -34,7 +36,7 @@ def list_(
     desk: DeskOption = None,
     group: GroupOption = None,
     since: Annotated[str | None, typer.Option(metavar="30d|TIME", help="Only handoffs since then")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many")] = 50,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,7 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from handrail.cli.common import ConfigOption, DeskOption, JsonOption, emit, logs_to_stderr, opened, table
+from handrail.cli.common import (
+    ConfigOption,
+    DeskOption,
+    JsonOption,
+    complain,
+    emit,
+    logs_to_stderr,
+    opened,
+    table,
+)
 
 
 def work(
@@ -62,12 +71,19 @@ def _stop_signals() -> Iterator[_Stopped]:
 
 def sync(desk: DeskOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Poll every desk, or one, once and now."""
+    failures = []
+
+    def failed(name: str, error: Exception) -> None:
+        failures.append(name)
+        complain(f"desks.{name}: {error}")
+
     with opened(config) as rail:
-        found = rail.sync(desk)
+        found = rail.sync(desk, failed)
     if as_json:
         emit({"desks": found})
     else:
         table(("DESK", "NEW UPDATES"), ([name, count] for name, count in found.items()))
+    raise typer.Exit(1 if failures else 0)
 
 
 def serve(
