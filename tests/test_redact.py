@@ -196,3 +196,21 @@ def test_a_card_is_found_in_a_whole_conversation_whatever_stands_between_its_gro
     masked = redact(talk)
     assert masked.messages[0].text == "It is [card ending 1111]."
     assert masked.fields == {"card": ["[card ending 1111]"]}
+
+
+@pytest.mark.parametrize("between", ["", " ", "\t", "\u2011", " - "])
+@pytest.mark.parametrize("number", ["4111111111111111", "\uff14" + "1" * 15, "4" + "\u0661" * 15])
+def test_a_card_is_found_in_the_whole_of_a_conversation_however_it_is_written(
+    number: str, between: str
+) -> None:
+    """One look at the conversation's JSON decides whether its parts are looked at."""
+    written = between.join([number[:4], number[4:8], number[8:12], number[12:]])
+    told = Conversation(messages=(Message(role=Role.CUSTOMER, text=f"It is {written}."),))
+
+    assert redact(told).messages[0].text == "It is [card ending 1111]."
+
+
+def test_an_ordinary_conversation_is_left_as_it_is() -> None:
+    told = Conversation(messages=(Message(role=Role.CUSTOMER, text="Where is order 1182 of 2026-11-20?"),))
+
+    assert redact(told) is told

@@ -171,6 +171,41 @@ def test_a_reader_does_not_keep_writers_out(store: Store) -> None:
         assert reading.execute(sa.select(counters.c.value)).scalar_one() == 7
 
 
+class Counted:
+    """A lock that counts how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.lock = threading.Lock()
+        self.release = self.lock.release
+
+    def acquire(self, timeout: float) -> bool:
+        self.asked += 1
+        return self.lock.acquire(timeout=timeout)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_on_sqlite_threads_of_a_process_write_in_turn_and_hold_nothing_while_they_wait(store: Store) -> None:
+    """Else a connection would wait for the file, asleep, each time longer."""
+    wrote: list[str] = []
+    turns = store._writing = Counted()  # type: ignore[assignment]
+
+    def write() -> None:
+        with store.begin() as connection:
+            wrote.append("second")
+            desks.change(connection, "second", cursor="2")
+
+    with store.begin() as connection:
+        other = threading.Thread(target=write)
+        other.start()
+        until(lambda: turns.asked == 2, "the other thread waits for its turn")
+        assert store.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
+        wrote.append("first")
+        desks.change(connection, "first", cursor="1")
+    other.join()
+    assert wrote == ["first", "second"]
+
+
 def test_an_error_rolls_everything_back(store: Store) -> None:
     def change() -> None:
         with store.begin() as connection:

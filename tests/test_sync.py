@@ -396,6 +396,20 @@ def test_an_answer_that_comes_late_does_not_move_the_ticket_back(world: World, a
     assert "reopened" not in kinds(world, handoff)
 
 
+def test_what_people_do_is_not_late_where_our_clock_is_fast(
+    world: World, acme: SimulatedAcme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A desk that does not say when it made the ticket: by our clock it is from a time to come."""
+    monkeypatch.setattr(Acme, "ticket", lambda self, row: Ticket(id=row["id"], status=Status(row["status"])))
+    handoff, ticket = delivered(world)
+    assert take(world, snapshot(world, ticket, Status.SOLVED, -600)) == [Taken.STORED]
+    assert state(world, handoff) == SOLVED
+    assert take(world, status(world, ticket, Status.OPEN, -500)) == [Taken.STORED]
+    assert state(world, handoff) == WITH_HUMANS
+    assert take(world, status(world, ticket, Status.PENDING, -550)) == [Taken.STORED], "but this one is late"
+    assert world.show(handoff)["ticket"]["status"] == Status.OPEN
+
+
 def test_our_own_message_that_opens_the_ticket_again_is_a_reopening(
     world: World, acme: SimulatedAcme
 ) -> None:

@@ -97,10 +97,16 @@ class Delivery:
         try:
             return self._performed(work)
         except Superseded:
-            log.warning("an attempt at %s took so long that another has taken over", work.handoff.id)
+            self._overtaken(work)
             return None
         finally:
             self._under_way.discard(this)
+
+    def _overtaken(self, work: Work) -> None:
+        said = f"attempt {work.attempt} took so long that it counts no more; another is made"
+        log.warning("%s: %s", work.handoff.id, said)
+        with self.context.store.begin() as connection:
+            handoffs.note(connection, work.handoff.id, self.context.clock(), said)
 
     def mend(self) -> int:
         """Make due what this process holds and no thread of it attempts: the store broke off an attempt.

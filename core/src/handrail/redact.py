@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from handrail.model import Attempt, Conversation, Customer, Message
@@ -95,13 +96,33 @@ _SECRET_NAME = re.compile(
     rf"(?:\w*[_-])?(?:{_LABELS}|{_KEYS}|authorization|credentials?)|pass|cvv2?|cvc2?|pin|otp",
     re.IGNORECASE,
 )
+_KEY_WORD = "private key"
 _KEY_MARKS = re.compile(r"-----(?:(BEGIN)|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\\]*")
 
 
+@cache
+def _first_looks() -> tuple[Any, Any]:
+    """Two patterns for the whole of a text, in UTF-8: any word of any rule; digits enough for a card.
+
+    JSON writes a tab as two characters, and one may stand within a card's number. Loaded with the first text
+    that is looked at, not with Handrail.
+    """
+    import re2
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.never_capture = True
+    words = {_KEY_WORD, *(word for rule in _RULES for word in rule.words)}
+    between = r"(?:[ \t\x{a0}\x{2007}\x{2009}\x{202f}\x{2010}-\x{2015}-]|\\t){0,3}"
+    card = rf"\p{{Nd}}(?:{between}\p{{Nd}}){{{_SHORTEST_CARD - 1}}}"
+    return re2.compile("|".join(map(re2.escape, sorted(words))), options), re2.compile(card, options)
+
+
 def redact(conversation: Conversation) -> Conversation:
     """The conversation with card numbers and credentials masked, wherever they may stand."""
-    return _Masking(conversation.model_dump_json()).conversation(conversation)
+    masking = _Masking(conversation.model_dump_json())
+    return masking.conversation(conversation) if masking.has_work else conversation
 
 
 def mask(text: str) -> str:
@@ -113,11 +134,16 @@ class _Masking:
     """The rules that are worth trying on any part of a text, found by one look at the whole of it."""
 
     def __init__(self, whole: str) -> None:
-        lower = whole.lower()
+        any_word, card = _first_looks()
+        encoded = whole.encode("utf-8", "replace")
+        lower = whole.lower() if any_word.search(encoded) else ""
         self.rules = [rule for rule in _RULES if any(map(lower.__contains__, rule.words))]
-        self.has_key = "private key" in lower
-        plain = whole.replace("\\t", "\t")  # JSON writes a tab so, and one may stand within a card's number
-        self.has_card = any(len(run[0]) >= _SHORTEST_CARD for run in _DIGITS.finditer(plain))
+        self.has_key = _KEY_WORD in lower
+        self.has_card = card.search(encoded) is not None
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.rules or self.has_key or self.has_card)
 
     def text(self, text: str) -> str:
         if self.has_key:

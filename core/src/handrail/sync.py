@@ -84,7 +84,9 @@ class Inbox:
         if known is not None and not operations.has_set_status(connection, row.id):
             self._snapshot(connection, known, ticket)  # what people changed meanwhile is told, not swallowed
             return str(handoffs.get(connection, row.id).state)
-        updates.save_ticket(connection, row.desk, row.id, ticket, new=new, status_at=at)
+        # By our clock, which may be fast, what people do next would be late: a new ticket has no other past.
+        since = ticket.updated_at if new else at
+        updates.save_ticket(connection, row.desk, row.id, ticket, new=new, status_at=since)
         if new:
             created = Update(
                 id=f"created:{ticket.id}",

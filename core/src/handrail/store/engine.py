@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,8 @@ from handrail.store import moves as moving
 HEAD = "0001"
 """The newest migration; a test compares it with the migrations folder."""
 
+BUSY_SECONDS = 60.0
+"""For so long who wants to write on SQLite waits for those who do."""
 _FULL = ("disk is full", "disk full", "no space left", "could not extend", "quota exceeded")
 _AFTERWARDS = "handrail_afterwards"
 
@@ -33,6 +36,7 @@ class Store:
         ``even_moved``.
         """
         self.url = _driver_url(url)
+        self._writing = threading.Lock()
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
         try:
@@ -58,13 +62,27 @@ class Store:
         Raises ``StoreError`` where the database is away or full.
         """
         afterwards: list[Callable[[], None]] = []
-        with self._said(), moving.said(), self.engine.begin() as connection:
+        with self._said(), moving.said(), self._turn(), self.engine.begin() as connection:
             connection.info[_AFTERWARDS] = afterwards
             if self.is_sqlite:  # the driver would begin only before the first change, after what was read
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
         for act in afterwards:
             act()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """On SQLite the threads of this process write in turn: waiting for the file would be sleep
+        of growing length, and the next one would find out late that it may write."""
+        if not self.is_sqlite:
+            yield
+            return
+        mine = self._writing.acquire(timeout=BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if mine:
+                self._writing.release()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -178,12 +196,12 @@ def _postgresql(url: sa.URL) -> sa.Engine:
 
 def _sqlite(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
-        url, connect_args={"isolation_level": "IMMEDIATE", "timeout": 60}, hide_parameters=True
+        url, connect_args={"isolation_level": "IMMEDIATE", "timeout": BUSY_SECONDS}, hide_parameters=True
     )
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: Any, _record: Any) -> None:
-        for pragma in ("busy_timeout=60000", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (f"busy_timeout={BUSY_SECONDS * 1000:.0f}", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         _write_ahead(connection)
 

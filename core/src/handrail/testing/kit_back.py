@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from handrail.connector import Can
-from handrail.errors import SignatureError
+from handrail.errors import DeskError, SignatureError
 from handrail.model import Handoff, Message, Role, State, Status, UpdateKind
 from handrail.signature import Hook
+from handrail.testing.faults import Kind
 from handrail.testing.kit_base import KitBase
-from handrail.testing.world import World
+from handrail.testing.world import World, a_conversation
 
 
 class BackTests(KitBase):
@@ -31,6 +34,23 @@ class BackTests(KitBase):
         ) == 1
         assert world.show(handoff)["state"] == State.SOLVED
         assert world.rail.holder(handoff.conversation.id) == "ai"
+
+    @pytest.mark.parametrize("skip", range(3))
+    @pytest.mark.parametrize("kind", ["empty", "html", "half"])
+    def test_an_answer_that_says_nothing_loses_no_reply(self, world: World, kind: Kind, skip: int) -> None:
+        """``200 {}`` from a proxy is no empty list. A poll that believed it would never look there again."""
+        handoffs = [self._delivered(world, "poll") for _ in range(2)]
+        for handoff, ticket in handoffs:
+            world.clock.advance(30)
+            world.desk.human_replies(ticket, f"About {handoff.id}.", name="Bea")
+        world.desk.fault(kind, when="after", skip=skip)
+        for _ in range(3):
+            with suppress(DeskError):
+                world.poll()
+
+        for handoff, _ in handoffs:
+            replies = world.updates(handoff, UpdateKind.REPLY)
+            assert [(reply.text or "").strip() for reply in replies] == [f"About {handoff.id}."]
 
     @pytest.mark.parametrize("road", ["poll", "webhook"])
     def test_internal_notes_are_not_replies(self, world: World, road: str) -> None:
@@ -83,7 +103,7 @@ class BackTests(KitBase):
         self.needs({"poll": Can.POLL, "webhook": Can.WEBHOOK}.get(road, Can.POLL | Can.WEBHOOK))
         if road != "poll":
             world.take_webhooks()
-        handoff = world.deliver()
+        handoff = world.deliver(a_conversation("Where is my refund?", id=f"c-{len(world.rail.list())}"))
         if road != "webhook":
             world.poll()
         return handoff, world.show(handoff)["ticket"]["id"]
