@@ -38,7 +38,7 @@ def comments(row: Row) -> Steps[list[Update]]:
     params: dict[str, str | int] = {"sort": "-created_at", "page[size]": 100, "include": "users"}
     data = (yield Request("GET", f"/tickets/{row['id']}/comments", params=params)).json
     users = {user.get("id"): user for user in data.get("users") or []}
-    found = [_comment(row, comment, users) for comment in data.get("comments") or []]
+    found = [_comment(row, comment, users) for comment in data["comments"]]
     return sorted((update for update in found if update), key=lambda update: update.at)
 
 
@@ -103,7 +103,7 @@ def exported(base_url: str, start: int, tickets: Sequence[Ticket]) -> Steps[Page
     data = (yield Request("GET", "/incremental/ticket_events", params=params)).json
     ours = {ticket.id: ticket for ticket in tickets}
     updates: list[Update] = []
-    for event in data.get("ticket_events") or []:
+    for event in data["ticket_events"]:
         ticket = ours.get(str(event.get("ticket_id")))
         if ticket is not None and number(ticket.raw.get("requester_id")):
             updates += _children(event, ticket)
