@@ -594,6 +594,15 @@ def test_demo_ends_with_the_status_of_the_demo(
     run("demo", status=status)
 
 
+@pytest.mark.usefixtures("_acme")
+def test_a_demo_says_which_desk_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Acme, "simulated", "no_such_package_at_all:Desk")
+    monkeypatch.setattr("handrail.demo.connectors", lambda: {"acme": Acme})
+    said = run("demo", status=1).stdout
+    assert "Acme Desk is left out" in said
+    assert "pip install 'handrail-acme[testing]'" in said
+
+
 def test_sync_and_work_until_idle(rail: FakeRail) -> None:
     assert document("sync", "--desk", "support") == {"desks": {"support": 2}}
     assert "support\t2" in run("sync").stdout
