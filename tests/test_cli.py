@@ -420,6 +420,19 @@ def test_list_filters_and_prints(rail: FakeRail) -> None:
     assert [h["id"] for h in document("list")["handoffs"]] == ["H1", "H2"]
 
 
+def test_an_id_stays_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    known = a_handoff("01KB1V6Q3W8Z5T4R2P0N9M7K6J")
+    known["ticket"] = known["ticket"] | {"url": "https://desk.example.com/agent/tickets/4294967356"}
+    common.handoff_table([known])
+    shown = capsys.readouterr().out
+    assert known["id"] in shown
+    assert max(map(len, shown.splitlines()[1:])) <= 80  # the first line has marks for bold
+
+
 def test_since_may_be_a_time(rail: FakeRail) -> None:
     run("list", "--since", "2026-11-20T09:30:00+01:00")
     assert rail.asked[1][1]["since"] == datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
