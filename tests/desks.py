@@ -474,13 +474,13 @@ class Worlds:
 
     def __call__(self, kind: type[Acme] = Acme, *, backup: SimulatedDesk | None = None, **more: Any) -> World:
         """A world whose desk is ``kind``; with ``backup`` a second desk of that name to fall back to."""
-        settings = {"timeout": timedelta(seconds=1), **more.pop("settings", {})}
+        settings = {"timeout": timedelta(seconds=5), **more.pop("settings", {})}
         store = more.pop("store", self.store)
         clock = more.pop("clock", self.clock)
         world = World(self.desk, kind, clock=clock, store=store, settings=settings, **more)
         self._stack.callback(world.close)
         if backup is not None:
-            self._add(world, {"backup": Acme(url=backup.url, timeout=timedelta(seconds=1))})
+            self._add(world, {"backup": Acme(url=backup.url, timeout=timedelta(seconds=5))})
         return world
 
     def _add(self, world: World, desks: Mapping[str, Connector]) -> None:

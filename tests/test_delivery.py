@@ -385,6 +385,22 @@ def test_a_message_that_may_have_arrived_before_it_failed_is_not_sent_twice(
     assert world.show(handoff)["last_error"] is None
 
 
+def test_a_change_that_may_have_happened_before_it_was_refused_is_looked_for(
+    worlds: Worlds, acme: SimulatedAcme
+) -> None:
+    """A no to the second try proves nothing of the first, whose answer was lost."""
+    world = worlds()
+    handoff = world.deliver()
+    acme.fault("lose", on="PUT /cases/{id}", when="after")
+    acme.fault("status", on="PUT /cases/{id}", status=422, body='{"error": "it is solved"}')
+    world.rail.close(handoff.id)
+    world.run(within=600)
+
+    shown = world.show(handoff)
+    assert shown["last_error"].startswith("change failed: PUT /cases/")
+    assert (shown["state"], shown["ticket"]["status"]) == (State.SOLVED, "solved")
+
+
 @pytest.mark.parametrize("minutes", [1, 60])
 @pytest.mark.parametrize("kind", [Acme, KeyedAcme])
 def test_a_dead_letter_is_sent_in_new_words(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from handrail.durations import Duration, format_duration, parse_duration
+from handrail.durations import Duration, format_duration, parse_duration, rough_duration
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,11 @@ def test_what_is_written_is_read_as_the_same(value: timedelta) -> None:
 )
 def test_the_shortest_form_is_written(value: timedelta, text: str) -> None:
     assert format_duration(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0s"), (119, "119s"), (121, "2m"), (3600, "1h"), (8025, "2h14m"), (2 * 86400, "2d")],
+)
+def test_a_measured_time_is_told_roughly(seconds: float, text: str) -> None:
+    assert rough_duration(seconds) == text

@@ -242,6 +242,20 @@ def test_a_late_status_does_not_reopen(world: World) -> None:
     assert world.updates(handoff, UpdateKind.REOPENED) == []
 
 
+@pytest.mark.parametrize("road", ["event", "snapshot"])
+def test_behind_a_late_status_the_one_that_holds_is_told_again(world: World, road: str) -> None:
+    """Solved, on hold, solved again, before anybody told us of the middle: on hold is not the last word."""
+    handoff, ticket = delivered(world)
+    make = {"event": status, "snapshot": snapshot}[road]
+    take(world, status(world, ticket, Status.SOLVED, 10))
+    assert take(world, make(world, ticket, Status.SOLVED, 30)) == [Taken.KNOWN]  # type: ignore[operator]
+    assert take(world, status(world, ticket, Status.ON_HOLD, 20)) == [Taken.STORED]
+    take(world, status(world, ticket, Status.SOLVED, 30, id="the other road"))
+    assert statuses(world, handoff) == ["solved", "on_hold", "solved"]
+    assert state(world, handoff) == SOLVED
+    assert world.updates(handoff, UpdateKind.REOPENED) == []
+
+
 def test_a_late_status_that_a_snapshot_has_overtaken_does_not_solve(world: World) -> None:
     """Solved at 10 and open again at 20; the poll at 30 saw it open, only then the first event comes."""
     handoff, ticket = delivered(world)

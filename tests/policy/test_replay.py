@@ -146,6 +146,23 @@ def test_without_any_outcome_nothing_is_said_of_hits() -> None:
     assert "finds" not in sentences
 
 
+def test_of_two_policies_each_sentence_and_table_names_its_own() -> None:
+    run = Replay([Running("a.toml", Policy([HUMAN])), Running("b.toml", Policy([STUCK]))])
+    run.see(chat(user("A human please"), *TRANSFER), "f.jsonl", 1)
+    first, *tables = replay_blocks(run.summary(), run.examples)
+
+    assert {"a.toml misses 0", "b.toml misses 1"} <= set(first.lines)
+    assert not [line for line in first.lines if line.startswith("It ")]
+    assert [table.title.partition(":")[0] for table in tables][-1] == "Missed by b.toml"
+
+
+def test_turns_at_which_nothing_escalates_keep_their_place_in_the_chart() -> None:
+    run, _ = replay(chat(user("I want a human")), ASKS)
+    [by_turn] = [block for block in replay_blocks(run.summary(), run.examples) if "By turn" in block.title]
+
+    assert by_turn.rows == (("1", 1), ("2", 0), ("3", 1))
+
+
 def test_volume_is_counted_by_trigger_group_urgency_turn_and_hour() -> None:
     run, _ = replay(ASKS, chat(user("One"), *FAILS), known=Known())
     counted = run.summary()["policy"]

@@ -30,6 +30,7 @@ from handrail.policy.findings import ENOUGH
 from handrail.policy.measures import MOST_NAMES, OTHERS, Times, named
 from handrail.policy.model import Trigger
 from handrail.policy.report import BY_HAND, report
+from handrail.policy.shown_report import _without_gaps
 from handrail.store import Store, handoffs, operations, updates
 from handrail.testing import Clock
 
@@ -295,6 +296,7 @@ def test_late_answers_and_repeated_details_are_found(anywhere: Happened) -> None
 
     assert found["late_answer"]["number"] == ENOUGH
     assert "--try stuck.urgency=+1" in found["late_answer"]["command"]
+    assert "half of all answers took more than 2h" in found["late_answer"]["says"]
     assert "order_id (10)" in found["repeated_detail"]["says"]
     assert "next_steps" in found["repeated_detail"]["change"]
 
@@ -318,3 +320,13 @@ def test_names_that_are_too_many_count_together() -> None:
 
     assert len(known) == MOST_NAMES + 1
     assert known[OTHERS] == 10_000 - MOST_NAMES
+
+
+def test_a_day_without_handoffs_is_shown_as_one_and_a_long_time_only_where_something_was() -> None:
+    assert list(_without_gaps({"2026-11-20": 3, "2026-11-22": 1})) == [
+        ("2026-11-20", 3),
+        ("2026-11-21", 0),
+        ("2026-11-22", 1),
+    ]
+    assert list(_without_gaps({"2020-01-01": 3, "2026-11-22": 1})) == [("2020-01-01", 3), ("2026-11-22", 1)]
+    assert list(_without_gaps({})) == []

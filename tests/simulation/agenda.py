@@ -45,6 +45,10 @@ class Agenda:
         self.standing -= not event.recurring
         return event
 
+    def waits(self, beginning: str) -> bool:
+        """True while an event is to come whose name begins so."""
+        return any(event.name.startswith(beginning) for event in self._heap)
+
     # The engine's jobs have names.
 
     def knows(self, job: tuple[str, str, int], now: float) -> bool:

@@ -277,7 +277,8 @@ class Delivery:
     def _give_up(self, connection: sa.Connection, row: Any, work: Work, why: str) -> Work | None:
         now = self.context.clock()
         if work.operation.kind != "create":
-            if operations.in_doubt(connection, row.id):  # it may have happened all the same: look later
+            # A no proves nothing of an earlier try: what may have happened all the same is looked at later.
+            if work.operation.tries or operations.in_doubt(connection, row.id):
                 self._read_soon(connection, work, row.ticket_id)
             operations.change(connection, work.operation.id, state="failed", error=why, done_at=now)
             handoffs.change(

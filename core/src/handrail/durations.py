@@ -36,6 +36,16 @@ def format_duration(value: timedelta) -> str:
     return f"{seconds}s"
 
 
+def rough_duration(seconds: float) -> str:
+    """Seconds for people, in as few units as tell enough: 47s, 12m, 3h20m, 4d."""
+    if seconds < 3600:
+        return f"{round(seconds)}s" if seconds < 120 else f"{round(seconds / 60)}m"
+    if seconds < 2 * 86400:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+    return f"{round(seconds / 86400)}d"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

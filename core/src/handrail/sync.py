@@ -198,8 +198,12 @@ class Inbox:
         following = updates.next_status(connection, row.handoff_id, row.id, item.at, status, _SAME_MOMENT)
         if (following or Status(row.status)) is status:
             return Taken.KNOWN
-        stored = self._keep(connection, row, item)
-        return Taken.STORED if stored else Taken.KNOWN
+        if not self._keep(connection, row, item):
+            return Taken.KNOWN
+        if following is None:  # what came behind it looked like no change, and was not told
+            stamp = f"{row.status_at:%Y%m%d%H%M%S}"
+            self._keep(connection, row, _status(updates.as_ticket(row), row.status_at, stamp))
+        return Taken.STORED
 
     def _assignment(self, connection: sa.Connection, row: Any, item: Update) -> Taken:
         named = {"assignee": item.assignee, "group": item.group}

@@ -248,7 +248,7 @@ def _print(blocks: Iterable[Block]) -> None:
         typer.secho(block.title, bold=True)
         if isinstance(block, Lines):
             for line in block.lines:
-                typer.echo(f"  {' '.join(clean(line).split())}")
+                typer.echo(f"  {' '.join(clean(str(line)).split())}")
         elif block.rows:
             table([_heading(name) for name in block.columns], cells(block.rows))
         else:

@@ -10,10 +10,9 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 
-from handrail.durations import format_duration
+from handrail.durations import format_duration, rough_duration
 from handrail.model import Reason
 from handrail.policy.measures import Tally
 from handrail.policy.model import Trigger
@@ -138,8 +137,8 @@ def _late(tally: Tally, rule: Trigger, policy: str) -> Finding:
     else:
         key, value, words = "urgency", "+1", 'raise the urgency by a step: `urgency = "+1"`'
     of = tally.kept + tally.late
-    median = timedelta(seconds=round(tally.answers.below(0.5) or 0))
-    answered = f"; half of all answers took more than {format_duration(median)}" if median else ""
+    median = tally.answers.below(0.5)
+    answered = f"; half of all answers took more than {rough_duration(median)}" if median else ""
     return Finding(
         "late_answer",
         rule.name,

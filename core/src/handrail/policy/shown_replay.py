@@ -19,6 +19,8 @@ _CHANGES = {
     "elsewhere": "elsewhere",
 }
 _MOST = 240
+MOST_STEPS = 48
+"""Over more turns, only those at which something escalates are shown."""
 _NOTE = f"At most {MOST_EXAMPLES} are shown."
 
 
@@ -31,8 +33,11 @@ def replay_blocks(summary: Mapping[str, Any], examples: Mapping[str, Sequence[En
     blocks += [_by(name, sides) for name in BY]
     blocks += [_by_number("turn", sides), *([_by_number("hour", sides)] if _has_times(sides) else [])]
     told = (("miss", _missed), ("false_alarm", _added))
+    who = sides[-1]["policy"] if len(sides) == 2 else ""
     return blocks + [
-        table(examples[verdict]) for verdict, table in told if summary["transferred"] and verdict in examples
+        table(examples[verdict], who)
+        for verdict, table in told
+        if summary["transferred"] and verdict in examples
     ]
 
 
@@ -67,7 +72,7 @@ def _overall(summary: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> 
     for side in sides:
         yield _volume(side)
         if summary["transferred"]:
-            yield from _truth(side)
+            yield from _truth(side, side["policy"] if len(sides) == 2 else "It")
     if not summary["transferred"]:
         yield (
             "No conversation shows that a person took over, so hits and misses cannot be told; "
@@ -99,18 +104,19 @@ def _later(kinds: Mapping[str, int]) -> str:
     return f"; of these {', '.join(told)}" if told else ""
 
 
-def _truth(side: Mapping[str, Any]) -> Iterator[str]:
-    """Hits, misses and false alarms in sentences."""
+def _truth(side: Mapping[str, Any], who: str) -> Iterator[str]:
+    """Hits, misses and false alarms in sentences about ``who``: each of them is read alone."""
     hits, misses, false = side["hits"], side["misses"], side["false_alarms"]
     real, alone = hits + misses, side["left_alone"]
-    yield f"It finds {hits:,} of the {real:,} real transfers ({_percent(hits, real)}){_when(side)}"
-    yield f"It misses {misses:,}"
+    yield f"{who} finds {hits:,} of the {real:,} real transfers ({_percent(hits, real)}){_when(side)}"
+    yield f"{who} misses {misses:,}"
     yield (
-        f"It adds {false:,}: conversations that it would escalate and nobody took over, of "
+        f"{who} adds {false:,}: conversations that it would escalate and nobody took over, of "
         f"{false + alone:,} such ({_percent(false, false + alone)})"
     )
     if hits + false:
-        yield f"Of all that it escalates, {_percent(hits, hits + false)} were really transferred"
+        it = "it" if who == "It" else who
+        yield f"Of all that {it} escalates, {_percent(hits, hits + false)} were really transferred"
 
 
 def _when(side: Mapping[str, Any]) -> str:
@@ -142,10 +148,17 @@ def _by(name: str, sides: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _by_number(name: str, sides: Sequence[Mapping[str, Any]]) -> Table:
-    numbers = sorted({int(key) for side in sides for key in side[f"by_{name}"]})
+    numbers = _without_gaps({int(key) for side in sides for key in side[f"by_{name}"]})
     rows = [(str(n), *(side[f"by_{name}"].get(str(n), 0) for side in sides)) for n in numbers]
     title = "By turn: the customer's message at which it escalates" if name == "turn" else "By hour (UTC)"
     return _counted(title, name, rows, sides, "columns")
+
+
+def _without_gaps(numbers: set[int]) -> Sequence[int]:
+    """All from the first to the last: in a chart, the way from 3 to 12 is longer than from 3 to 4."""
+    if numbers and max(numbers) - min(numbers) < MOST_STEPS:
+        return range(min(numbers), max(numbers) + 1)
+    return sorted(numbers)
 
 
 def _counted(title: str, name: str, rows: list[Any], sides: Sequence[Mapping[str, Any]], chart: Any) -> Table:
@@ -153,25 +166,25 @@ def _counted(title: str, name: str, rows: list[Any], sides: Sequence[Mapping[str
     if len(policies) == 1:
         return Table(title, (name, "escalations"), tuple(rows), chart, ("escalations",))
     rows = [(*row, f"{row[2] - row[1]:+d}") for row in rows]
-    return Table(title, (name, *policies, "change"), tuple(rows), chart, policies)
+    return Table(title, (name, *policies, "change"), tuple(rows), chart, policies, figures=("change",))
 
 
 def _has_times(sides: Sequence[Mapping[str, Any]]) -> bool:
     return any(side["by_hour"] for side in sides)
 
 
-def _missed(entries: Sequence[Entry]) -> Table:
+def _missed(entries: Sequence[Entry], who: str) -> Table:
     rows = ((_who(entry), entry.turns, entry.said) for entry in entries)
-    title = "Missed: a person took over, and the policy says nothing"
+    title = f"Missed{who and f' by {who}'}: a person took over, and the policy says nothing"
     return Table(
         title, ("conversation", "turns", "the customer's last words before"), tuple(rows), note=_NOTE
     )
 
 
-def _added(entries: Sequence[Entry]) -> Table:
+def _added(entries: Sequence[Entry], who: str) -> Table:
     found = ((entry, entry.results[-1].escalation) for entry in entries)
     rows = ((_who(e), e.turns, f.turn, f.trigger, one_line(f.because, _MOST)) for e, f in found if f)
-    title = "Added: the policy escalates, and nobody took over"
+    title = f"Added{who and f' by {who}'}: the policy escalates, and nobody took over"
     return Table(title, ("conversation", "turns", "at turn", "trigger", "because"), tuple(rows), note=_NOTE)
 
 

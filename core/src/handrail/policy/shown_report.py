@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
-from handrail.durations import format_duration
-from handrail.policy.page import Block, Cell, Lines, Table
+from handrail.durations import rough_duration
+from handrail.policy.page import Advice, Block, Cell, Lines, Table
 
 _TALLY = (
     "handoffs",
@@ -20,6 +20,8 @@ _TALLY = (
     "SLA kept %",
     "repeated a detail",
 )
+MOST_DAYS = 400
+"""Over a longer time, only days with handoffs are shown."""
 
 
 def report_blocks(found: Mapping[str, Any]) -> list[Block]:
@@ -52,24 +54,35 @@ def _overall(found: Mapping[str, Any]) -> Iterable[str]:
         yield f"{all['repeated_a_detail']:,} customers repeated a detail that the handoff already held"
 
 
-def _findings(found: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _findings(found: Sequence[Mapping[str, Any]]) -> Iterable[str | Advice]:
     if not found:
         yield "Nothing that enough handoffs speak for"
     for each in found:
-        yield f"{each['says']}. Try: {each['change']}. Test it first: {each['command']}"
+        yield Advice(each["says"], each["change"], each["command"])
 
 
 def _times(found: Mapping[str, Any]) -> Iterable[Block]:
-    days = tuple((row["day"], row["handoffs"]) for row in found["by_day"])
+    days = tuple(_without_gaps({row["day"]: row["handoffs"] for row in found["by_day"]}))
     hours = tuple((f"{row['hour']:02}", row["handoffs"]) for row in found["by_hour"])
     yield Table("By day", ("day", "handoffs"), days, "columns", ("handoffs",), "Days are UTC.")
     if days:
         yield Table("By hour", ("hour", "handoffs"), hours, "columns", ("handoffs",), "Hours are UTC.")
 
 
+def _without_gaps(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    """Each day from the first to the last: a day without handoffs must not look like no time at all."""
+    days = list(counts)
+    if counts:
+        first, last = date.fromisoformat(min(counts)), date.fromisoformat(max(counts))
+        if (last - first).days < MOST_DAYS:
+            days = [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
+    return ((day, counts.get(day, 0)) for day in days)
+
+
 def _by(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     drawn = ("handoffs", "solved without human reply")
-    return Table(f"By {name}", (name, *_TALLY), tuple(_tally(name, row) for row in rows), "bars", drawn)
+    told = tuple(_tally(name, row) for row in rows)
+    return Table(f"By {name}", (name, *_TALLY), told, "bars", drawn, figures=_TALLY)
 
 
 def _tally(name: str, row: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -93,12 +106,4 @@ def _day(time: str) -> str:
 
 
 def _long(seconds: int | None) -> str | None:
-    """Seconds for people, in as few units as tell enough: 47s, 12m, 3h20m, 4d."""
-    if seconds is None:
-        return None
-    if seconds < 3600:
-        return f"{seconds}s" if seconds < 120 else f"{round(seconds / 60)}m"
-    if seconds < 2 * 86400:
-        hours, minutes = divmod(round(seconds / 60), 60)
-        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
-    return format_duration(timedelta(days=round(seconds / 86400)))
+    return None if seconds is None else rough_duration(seconds)

@@ -84,6 +84,12 @@ sa.Index(
     postgresql_where=handoffs.c.lease_by.is_not(None),
 )
 sa.Index(
+    "ix_handoffs_watch_at",
+    handoffs.c.watch_at,
+    sqlite_where=handoffs.c.watch_at.is_not(None),
+    postgresql_where=handoffs.c.watch_at.is_not(None),
+)
+sa.Index(
     "ix_handoffs_parked",
     handoffs.c.desk,
     handoffs.c.id,

@@ -70,6 +70,7 @@ def upgrade() -> None:
     _partial("ix_handoffs_due_at", "handoffs", ["desk", "due_at"], "due_at IS NOT NULL")
     _partial("ix_handoffs_parked", "handoffs", ["desk", "id"], "parked_at IS NOT NULL")
     _partial("ix_handoffs_lease_by", "handoffs", ["lease_by"], "lease_by IS NOT NULL")
+    _partial("ix_handoffs_watch_at", "handoffs", ["watch_at"], "watch_at IS NOT NULL")
     op.create_table(
         "hooks",
         sa.Column("id", sa.Text(), nullable=False),
