@@ -27,6 +27,7 @@ from handrail import (
     Conflict,
     Connector,
     Conversation,
+    DeskPaused,
     Finding,
     InputError,
     Message,
@@ -135,8 +136,10 @@ class FakeRail:
     def cancel(self, handoff_id: str) -> None:
         raise Conflict(f"{handoff_id} is on the desk already; close it instead")
 
-    def sync(self, desk: str | None = None) -> dict[str, int]:
+    def sync(self, desk: str | None, failed: Callable[[str, Exception], None]) -> dict[str, int]:
         self.asked.append(("sync", desk))
+        for name, error in self.refuse.items():
+            failed(name, error)
         return {"support": 2}
 
     def check(self, offline: bool = False) -> Any:
@@ -382,6 +385,7 @@ def test_an_unknown_desk_is_an_error_in_what_was_asked(
         ("list", "--state", "lost"),
         ("list", "--since", "yesterday"),
         ("list", "--limit", "0"),
+        ("list", "--limit", str(2**63)),
         ("retry",),
         ("retry", "H1", "--all"),
         ("say", "H1", "  "),
@@ -414,6 +418,19 @@ def test_list_filters_and_prints(rail: FakeRail) -> None:
     assert filters == {"state": State.UNDELIVERED, "desk": "d", "group": "g", "limit": 7}
     assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["HANDOFF", "H1", "H2"]
     assert [h["id"] for h in document("list")["handoffs"]] == ["H1", "H2"]
+
+
+def test_an_id_stays_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    known = a_handoff("01KB1V6Q3W8Z5T4R2P0N9M7K6J")
+    known["ticket"] = known["ticket"] | {"url": "https://desk.example.com/agent/tickets/4294967356"}
+    common.handoff_table([known])
+    shown = capsys.readouterr().out
+    assert known["id"] in shown
+    assert max(map(len, shown.splitlines()[1:])) <= 80  # the first line has marks for bold
 
 
 def test_since_may_be_a_time(rail: FakeRail) -> None:
@@ -554,6 +571,26 @@ def test_init_writes_a_file_that_loads_and_never_replaces_one(tmp_path: Path) ->
     assert "cannot write" in run("init", "--config", str(tmp_path / "no" / "x.toml"), status=1).stderr
 
 
+def test_init_sets_up_one_desk_or_those_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from handrail.config import load
+
+    known = {"acme": Acme, "best": type("Best", (Acme,), {"name": "best"})}
+    monkeypatch.setattr("handrail.plugins.connectors", lambda: known)
+    place = tmp_path / "handrail.toml"
+    said = run("init", "--config", str(place)).stdout
+    assert "with the desk acme" in said
+    assert "(best): `handrail init NAME --force`" in said
+    assert list(load(place, {"ACME_TOKEN": "t"}).desks) == ["acme"]
+    shown = document("init", "best", "acme", "--force", "--config", str(place))
+    assert shown["desks"] == ["best", "acme"]
+    assert shown["variables"] == ["ACME_TOKEN", "BEST_TOKEN"]
+    assert load(place, {"ACME_TOKEN": "t", "BEST_TOKEN": "t"}).desk == "best"
+    wrong = run("init", "bets", "--force", "--config", str(place), status=1).stderr
+    assert "did you mean 'best'?" in wrong
+
+
 @pytest.mark.usefixtures("_acme")
 def test_schema_is_one_json_document() -> None:
     assert json.loads(run("schema").stdout)["title"] == "handrail.toml"
@@ -570,12 +607,28 @@ def test_demo_ends_with_the_status_of_the_demo(
     run("demo", status=status)
 
 
+@pytest.mark.usefixtures("_acme")
+def test_a_demo_says_which_desk_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Acme, "simulated", "no_such_package_at_all:Desk")
+    monkeypatch.setattr("handrail.demo.connectors", lambda: {"acme": Acme})
+    said = run("demo", status=1).stdout
+    assert "Acme Desk is left out" in said
+    assert "pip install 'handrail-acme[testing]'" in said
+
+
 def test_sync_and_work_until_idle(rail: FakeRail) -> None:
     assert document("sync", "--desk", "support") == {"desks": {"support": 2}}
     assert "support\t2" in run("sync").stdout
     run("work", "--until-idle")
     assert ("work_until_idle",) in rail.asked
     assert ("sync", "support") in rail.asked
+
+
+def test_a_desk_that_fails_does_not_hide_what_the_others_told(rail: FakeRail) -> None:
+    rail.refuse["billing"] = DeskPaused("401")
+    shown = run("sync", "--json", status=1)
+    assert json.loads(shown.stdout) == {"desks": {"support": 2}}
+    assert "desks.billing: 401" in shown.stderr
 
 
 # failures

@@ -39,6 +39,8 @@ class Acme(Connector):
     def _one_credential(self) -> Acme:
         if (self.token is None) == (self.password is None):
             raise ValueError(f"token: give token or password, exactly one of them (not {self.token!r})")
+        if "gold" in self.groups:
+            raise ValueError("groups.gold: there is no gold")
         return self
 
 
@@ -455,7 +457,7 @@ def test_no_message_holds_a_secret(write: Any, text: str) -> None:
 
 
 def test_the_sample_loads_once_its_variables_are_set(write: Any) -> None:
-    text = sample({"acme": Acme, "post": Post})
+    text = sample({"acme": Acme, "post": Post}, ["acme", "post"])
     config = load(write(text), {"ACME_TOKEN": "a", "POST_SMTP": "b"})
     assert config.desk == "acme"
     assert config.desks == {
@@ -473,6 +475,43 @@ def test_the_sample_s_commented_settings_are_the_defaults(write: Any) -> None:
         line.removeprefix("# ") if "poll =" in line or "tags =" in line else line for line in text.split("\n")
     ]
     assert load(write("\n".join(opened)), ENV).desks == {"acme": Acme(account="your-account", token=SECRET)}
+
+
+def test_the_sample_s_other_desks_are_comments_and_load_once_they_are_opened(write: Any) -> None:
+    text = sample({"acme": Acme, "post": Post}, ["post"])
+    assert list(load(write(text), {"POST_SMTP": "b"}).desks) == ["post"]
+    opened = [
+        line.removeprefix("# ") if line.startswith(("# [desks.acme]", '# connector = "acme"')) else line
+        for line in text.split("\n")
+    ]
+    opened = [
+        line.removeprefix("# ") if line.startswith(("# account =", "# token =")) else line for line in opened
+    ]
+    assert load(write("\n".join(opened)), ENV | {"POST_SMTP": "b"}).desks["acme"] == Acme(
+        account="your-account", token=SECRET
+    )
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(write: Any) -> None:
+    assert list(load(write("\ufeff" + ONE), ENV).desks)
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "words"),
+    [
+        ('poll = "0s"', ".poll", "greater than 0"),
+        ('timeout = "0s"', ".timeout", "greater than 0"),
+        ('visibility = "x"', ".visibility", "has not the right form (Who sees it)"),
+        ('password = "${}"', ".password", "the environment variable '' has no such name"),
+        ('password = "${NO NAME}"', ".password", "'NO NAME' has no such name"),
+        ('groups = { gold = "x" }', ".groups.gold", "there is no gold"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(write: Any, more: str, where: str, words: str) -> None:
+    said = complaint(write(ONE.rstrip() + "\n" + more))
+    assert f"{len(ONE.rstrip().splitlines()) + 1}: desks." in said
+    assert f"{where}: " in said
+    assert words in said
 
 
 def test_a_sample_without_connectors_says_what_to_install() -> None:

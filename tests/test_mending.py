@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.desks import SimulatedAcme, Worlds
+from tests.desks import Acme, SimulatedAcme, Worlds
 
-from handrail import DeskPaused, Reply, Request, State, Steps, StoreError
+from handrail import DeskPaused, Finding, Reply, Request, State, Steps, StoreError
 from handrail.pace import Pace, TooFast
 from handrail.slots import Slots
 from handrail.store import Store, desks, handoffs
@@ -135,6 +135,36 @@ def test_a_paused_desk_is_not_asked_what_a_webhook_is_about(worlds: Worlds, acme
     assert world.rail.context.ask("desk", look, paused_too=True).ok
     assert all(each.ok for each in world.rail.check())
     assert world.rail.context.ask("desk", look).ok
+
+
+def test_a_desk_that_cannot_be_polled_does_not_keep_the_others_waiting(
+    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+) -> None:
+    world = worlds(backup=backup)
+    with world.rail.context.store.begin() as connection:
+        desks.change(connection, "desk", paused_because="bad key")
+    failed: list[str] = []
+    assert world.rail.sync(failed=lambda name, error: failed.append(f"{name}: {error}")) == {"backup": 0}
+    assert failed == ["desk: desk is paused: bad key; `handrail check` resumes it"]
+    asked = len(backup.requests)
+    with pytest.raises(DeskPaused):
+        world.rail.sync()
+    assert len(backup.requests) > asked
+
+
+def test_a_check_says_where_refused_credentials_stand(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = worlds()
+    monkeypatch.setattr(Acme, "check", look_in)
+    (wrong,) = [each for each in world.rail.check() if not each.ok]
+    assert wrong.subject == "desks.desk: credentials"
+    assert wrong.message.endswith("; check those in [desks.desk]")
+
+
+def look_in(_self: Acme) -> Steps[list[Finding]]:
+    raise DeskPaused("401")
+    yield  # a generator, as every exchange
 
 
 def look() -> Steps[Reply]:

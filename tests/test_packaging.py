@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from handrail.config import load, sample
+from handrail.plugins import connectors
+
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTORS = sorted(path.parent.name for path in ROOT.glob("connectors/*/pyproject.toml"))
 
@@ -26,6 +29,26 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     run(sys.executable, "-m", "uv", "build", "-q", "--all-packages", "--wheel", "--out-dir", folder)
     return folder
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+def test_the_sample_of_each_connector_loads_in_front_and_as_an_opened_comment(
+    name: str, tmp_path: Path
+) -> None:
+    known, place = connectors(), tmp_path / "handrail.toml"
+    variables = {
+        f"{other.upper()}_{key.upper()}": "x" for other in known for key in known[other].model_fields
+    }
+    values = variables | {"EMAIL_SMTP": "smtp://desk.example.com"}
+    place.write_text(sample(known, [name]))
+    assert list(load(place, values).desks) == [name]
+
+    head, mark, rest = sample(known, [next(other for other in known if other != name)]).partition(
+        f"# [desks.{name}]"
+    )
+    desk, blank, rest = rest.partition("\n\n")
+    place.write_text(head + (mark + desk).replace("# ", "") + blank + rest)
+    assert name in load(place, values).desks
 
 
 def test_there_is_a_wheel_for_each_member(wheels: Path) -> None:

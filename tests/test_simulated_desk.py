@@ -399,7 +399,10 @@ class Bare:
 class Wrong:
     simulated = "builtins:dict"
 
-served.connectors = lambda: {"acme": Acme, "bare": Bare, "wrong": Wrong}
+class Extra:
+    simulated = "no_such_package_at_all:Desk"
+
+served.connectors = lambda: {"acme": Acme, "bare": Bare, "extra": Extra, "wrong": Wrong}
 sys.exit(served.main(sys.argv[1:]))
 """
 
@@ -417,7 +420,13 @@ def test_a_desk_serves_in_a_process_of_its_own_until_it_is_told_to_stop() -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("nobody", "acme, bare, wrong"), ("bare", "no simulated"), ("wrong", "dict is not")]
+    ("name", "words"),
+    [
+        ("nobody", "acme, bare, extra, wrong"),
+        ("bare", "no simulated"),
+        ("extra", "pip install 'handrail-extra[testing]'"),
+        ("wrong", "dict is not"),
+    ],
 )
 def test_a_desk_that_cannot_be_served_is_explained(name: str, words: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(SERVED), name]

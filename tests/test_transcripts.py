@@ -294,6 +294,12 @@ def test_the_summary_of_a_hand_over_is_found(name: str) -> None:
             "messages[1].tool_calls[0]",
             "function",
         ),
+        ({"messages": [{**HELLO, "at": "0001-01-01T00:00:00+14:00"}]}, "messages[0].at", "no time"),
+        (
+            {"messages": [HELLO], "attempts": [{"action": "a", "at": "9999-12-31T23:59:59-12:00"}]},
+            "attempts[0].at",
+            "after all time",
+        ),
         ({"messages": [HELLO], "tags": "vip"}, "tags", "square brackets"),
         ({"messages": [HELLO], "channel": 5}, "channel", "quotes"),
         ({"messages": [HELLO], "confidence": "high"}, "confidence", "0.42"),

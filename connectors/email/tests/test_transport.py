@@ -22,6 +22,7 @@ from handrail import mail as transport_module
 from handrail import mailbox as mailbox_module
 from handrail.mail import MailTransport
 from handrail.wire import Wire
+from handrail_email.simulated import SimulatedMail
 
 MAIL = SendMail(b"Subject: x\r\n\r\n.dot\r\n..\r\nend", "bot@x.test", "a@desk.test", repeatable=True)
 
@@ -309,6 +310,14 @@ def test_a_mailbox_that_refuses_the_sign_in(answer: bytes, error: Any) -> None:
     with Scripted(_imap({b"LOGIN": answer})) as port, pytest.raises(error) as caught:
         transport("smtp://x", imap=f"imap://user:secret-word@127.0.0.1:{port}").send(_fetch(), {})
     assert "secret-word" not in str(caught.value)
+    assert "b'" not in str(caught.value), "the server's words, not how Python writes them"
+
+
+def test_the_simulated_server_refuses_a_wrong_password_as_servers_do() -> None:
+    with SimulatedMail() as desk:
+        url = desk.settings()["smtp"].replace(":simulated-password@", ":another-word@")
+        with pytest.raises(DeskPaused, match="535"):
+            transport(url).send(wire(), {})
 
 
 def test_a_desk_without_imap_is_asked_for_mails() -> None:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from handrail.config import Config
 from handrail.model import Conversation, Handoff, Message, Role, State, Urgency
 from handrail.plugins import connectors
 from handrail.rail import Handrail
+from handrail.testing.__main__ import needs_extra
 from handrail.transcripts import read_conversations
 
 SAMPLES = Path(__file__).parent / "samples" / "conversations.jsonl"
@@ -32,7 +33,7 @@ def run() -> int:
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="handrail-demo-")))
-        desks = {name: stack.enter_context(desk) for name, desk in _simulated().items()}
+        desks = {name: stack.enter_context(desk) for name, desk in _simulated(console).items()}
         if not desks:
             console.print("No connector with a simulated desk is installed: pip install handrail-zendesk")
             return 1
@@ -120,14 +121,16 @@ class _Story:
         self.console.print(f"  {self.step}. {text}", markup=False)
 
 
-def _simulated() -> dict[str, Any]:
+def _simulated(console: Console) -> dict[str, Any]:
     """A simulated desk for each installed connector that brings one, by the connector's name."""
     found = {}
     for name, connector in connectors().items():
         if connector.simulated:
             module, _, desk = connector.simulated.partition(":")
-            with suppress(ModuleNotFoundError):  # its servers may be an extra: handrail-NAME[testing]
+            try:
                 found[name] = getattr(import_module(module), desk)()
+            except ModuleNotFoundError:
+                console.print(f"{connector.title or name} is left out: {needs_extra(name)}", markup=False)
     return found
 
 

@@ -102,7 +102,7 @@ class Mailbox:
         except ssl.SSLCertVerificationError:
             raise NotDone("the IMAP server's TLS certificate is not valid") from None
         except (imaplib.IMAP4.error, OSError, ValueError) as error:
-            raise NotDone(f"the IMAP server: {one_line(str(error) or type(error).__name__, 200)}") from None
+            raise NotDone(f"the IMAP server: {_said(error)}") from None
         finally:
             if imap is not None:
                 with contextlib.suppress(imaplib.IMAP4.error, OSError):
@@ -137,9 +137,14 @@ class Mailbox:
                 self.tokens.forget(token)
             if any(f"[{word}]" in str(error) for word in _TEMPORARY):
                 raise
-            raise DeskPaused(
-                f"the IMAP server refuses the credentials: {one_line(str(error), 200)}"
-            ) from None
+            raise DeskPaused(f"the IMAP server refuses the credentials: {_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    """What the server said; imaplib keeps some of it as bytes."""
+    said = error.args[0] if error.args else ""
+    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error)
+    return one_line(words or type(error).__name__, 200)
 
 
 def _any_of(headers: Sequence[Sequence[str]]) -> list[str]:

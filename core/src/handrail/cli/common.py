@@ -66,10 +66,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         for line in (columns, *cells):
             typer.echo("\t".join(line))
         return
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    # A handoff's id is there to be copied: it stays whole where the terminal is narrow.
+    headings = (Column(name, no_wrap=name == "HANDOFF") for name in columns)
+    drawn = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for line in cells:
         drawn.add_row(*(Text(cell, overflow="fold") for cell in line))
     _console().print(drawn)

@@ -26,10 +26,18 @@ def simulated(name: str) -> type[SimulatedDesk]:
     where = installed[name].simulated
     if where is None:
         raise LookupError(f"the connector {name!r} brings no simulated desk")
-    found = pkgutil.resolve_name(where)
+    try:
+        found = pkgutil.resolve_name(where)
+    except ModuleNotFoundError:
+        raise LookupError(needs_extra(name)) from None
     if not (isinstance(found, type) and issubclass(found, SimulatedDesk)):
         raise LookupError(f"{where} is not a SimulatedDesk")
     return found
+
+
+def needs_extra(name: str) -> str:
+    """What is said where the servers of a simulated desk, which nobody needs for work, are not installed."""
+    return f"its simulated desk needs more: pip install 'handrail-{name}[testing]'"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

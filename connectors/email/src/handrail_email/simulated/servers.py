@@ -114,7 +114,7 @@ class Smtp:
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, how: str, what: Any) -> Any:
         known = LoginPassword(self.user.encode(), self.password.encode())
-        return AuthResult(success=isinstance(what, LoginPassword) and what == known)
+        return AuthResult(success=isinstance(what, LoginPassword) and what == known, handled=False)
 
 
 class _Connection(SMTP):
