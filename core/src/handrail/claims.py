@@ -60,13 +60,14 @@ class Claims:
                 row = waits.fired(self.context, connection, row, now)
                 if row is None:
                     return None
-            raising.begin(self.context, connection, row)
             rest = self.context.rest(row.desk)
             if rest > 0:
+                raising.begin(self.context, connection, row)
                 self._come_back(connection, row, rest, due_at=now + timedelta(seconds=rest))
                 return None
             why = desks.paused(connection, row.desk, lock=True)
             if why is not None:
+                raising.begin(self.context, connection, row)
                 self.park(connection, row, f"{row.desk} is paused: {why}")
                 return None
             return self.take(connection, row, now)

@@ -16,7 +16,8 @@ from handrail import accept
 from handrail.beside import hand_off_beside, where
 from handrail.context import Context
 from handrail.model import Handoff, State, UpdateKind, Urgency
-from handrail.policy.chain import Chain, Link, Raise, chain, raised
+from handrail.policy.chain import Chain, Link, Raise, chain
+from handrail.policy.model import raised
 from handrail.store import handoffs, updates
 from handrail.sync import Inbox
 
@@ -91,7 +92,7 @@ class Raising:
     def _change(self, connection: sa.Connection, row: Any, rule: Raise) -> list[str]:
         """Queue what the ticket is told; returns what was done, in words."""
         before = Urgency(row.urgency)
-        urgency = raised(before, rule.urgency) if rule.urgency else before
+        urgency = raised(before, rule.urgency)
         lines = [rule.notice, f"Next group: {rule.group}" if rule.group else None]
         note = "\n".join(filter(None, lines))
         change = {"urgency": urgency if urgency != before else None, "note": note or None}
