@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import accumulate
 
 from handrail.model import Attempt, Conversation
+
+_YEARS = range(1970, 2900)
+
+
+def counted(at: datetime | None) -> datetime | None:
+    """A time that can be counted with; None for a placeholder such as the year 1 or 9999."""
+    return at if at is not None and at.year in _YEARS else None
 
 
 def until(conversation: Conversation, messages: int) -> Conversation:

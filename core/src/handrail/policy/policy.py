@@ -19,7 +19,7 @@ from handrail.policy.facts import Detectors, Facts, Ground, because
 from handrail.policy.flow import Snapshot, mistakes, snapshot
 from handrail.policy.flow_model import Flow
 from handrail.policy.model import Decision, Destination, Fired, Route, Signals, Timing, Trigger, raised
-from handrail.policy.moments import places, until
+from handrail.policy.moments import counted, places, until
 from handrail.policy.rules import Rule, compiled
 from handrail.policy.sensitive import built_in
 from handrail.policy.signals import HANDOFF, SIGNALS, RuleError, unknown
@@ -260,7 +260,7 @@ class Policy:
         hearing = _Hearing(self, conversation)
         for index, message in enumerate(conversation.messages):
             if hearing.step(index, message):
-                then, now = until(conversation, index + 1), message.at or datetime.now(UTC)
+                then, now = until(conversation, index + 1), counted(message.at) or datetime.now(UTC)
                 if self._asks_plugins:
                     return index, self.decide(then, now, default_desk=default_desk)
                 return index, self._decided(then, hearing, (), now, default_desk)
@@ -280,7 +280,8 @@ class Policy:
 
 def _last_words(conversation: Conversation, now: datetime) -> datetime:
     """When the customer wrote last, as far as is known: promises count from there."""
-    times = [m.at for m in conversation.messages if m.role is Role.CUSTOMER and m.at is not None]
+    said = (counted(each.at) for each in conversation.messages if each.role is Role.CUSTOMER)
+    times = [at for at in said if at is not None]
     return min(max(times), now) if times else now
 
 
