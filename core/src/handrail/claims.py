@@ -48,6 +48,7 @@ class Claims:
         ``n`` below 0: whatever is due and nobody else does.
         """
         now = self.context.clock()
+        waits.ask_ahead(self.context, id)
         with self.context.store.begin() as connection:
             row = handoffs.get(connection, id, lock=True)
             if not _is_due(row, n, now):

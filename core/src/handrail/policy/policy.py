@@ -13,7 +13,7 @@ from typing import Any, Literal
 from handrail.durations import format_duration
 from handrail.errors import ConfigError
 from handrail.model import Conversation, Message, Role, Urgency
-from handrail.policy.detect import declared, detect
+from handrail.policy.detect import Detect, declared, detect, detect_once
 from handrail.policy.due import DueBy, nothing_promised
 from handrail.policy.facts import Detectors, Facts, Ground, because
 from handrail.policy.flow import Snapshot, mistakes, snapshot
@@ -157,7 +157,7 @@ class Policy:
     def heard(self, conversation: Conversation) -> tuple[Facts, tuple[str, ...]]:
         """What is known of a conversation, and which detectors failed."""
         hearing = self._hear(conversation)
-        return hearing.facts, hearing.ask_plugins(conversation)[1]
+        return hearing.facts, hearing.ask_plugins(conversation, detect_once)[1]
 
     def _hear(self, conversation: Conversation) -> _Hearing:
         hearing = _Hearing(self, conversation)
@@ -309,11 +309,13 @@ class _Hearing:
                 changed |= self.facts.attempted(self._attempts.get(place, ()))
         return changed
 
-    def ask_plugins(self, conversation: Conversation) -> tuple[set[str], tuple[str, ...]]:
+    def ask_plugins(
+        self, conversation: Conversation, ask: Detect = detect
+    ) -> tuple[set[str], tuple[str, ...]]:
         """Which signals of detectors changed, and which detectors failed."""
         if not self._policy._asks_plugins:
             return set(), ()
-        values, errors = detect(conversation)
+        values, errors = ask(conversation)
         return self.facts.detected(values), tuple(errors)
 
     def step(self, index: int, message: Message) -> Fresh:
