@@ -143,6 +143,10 @@ def test_a_question_is_repeated_when_most_of_its_words_are() -> None:
         ("взломали мой аккаунт", "account_takeover"),
         ("You charged me twice", "payment_dispute"),
         ("Es wurde doppelt abgebucht", "payment_dispute"),
+        ("some days I just want to end it all", "self_harm"),
+        ("my account was stolen", "account_takeover"),
+        ("mi cuenta fue hackeada", "account_takeover"),
+        ("I did not make this charge", "payment_dispute"),
     ],
 )
 def test_what_is_sensitive_is_found(text: str, category: str) -> None:
