@@ -388,6 +388,16 @@ SUSPICIOUS = {
         ['{ collect = ["a"] }'],
         "triggers.refund: asks questions and stands before asked",
     ),
+    "questions before somebody at risk": (
+        {"trigger": LATER + ASKED.replace("asked_for_human", "sensitive")},
+        ['{ collect = ["a"] }'],
+        "triggers.refund: asks questions and stands before asked: a customer who is at risk must answer",
+    ),
+    "questions to somebody at risk": (
+        {"trigger": LATER.replace("turns > 3", "sensitive")},
+        ['{ collect = ["a"] }'],
+        "triggers.refund: asks questions first, and is about what is sensitive",
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handrail.connector import Finding
 from handrail.durations import format_duration
 from handrail.model import Reason, Urgency
-from handrail.policy.lint_flow import flows, questions
+from handrail.policy.lint_flow import AT_RISK, flows, questions
 
 if TYPE_CHECKING:
     from handrail.config import Config
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MANY = 10
 """More triggers than these are more than a team can keep in mind."""
-AT_RISK = frozenset({"asked_for_human", "sensitive"})
-"""Signals after which nobody may be made to wait."""
 
 
 def lint(config: Config) -> list[Finding]:
