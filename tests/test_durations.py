@@ -21,16 +21,16 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "10", "m", "10 m", "-5s", "1h 30m", "10x", "10M", "1e3s", 10, None, "9" * 30 + "d"]
+    "value", ["", "10", "m", "10 m", "-5s", "1h 30m", "10x", "10M", "1e3s", 10, None, "9" * 30 + "d", "3654d"]
 )
 def test_what_is_no_duration_is_an_error_that_says_what_to_write(value: object) -> None:
-    with pytest.raises(ValueError, match=r"30s, 10m, 24h or 2d|longer than time lasts"):
+    with pytest.raises(ValueError, match=r"30s, 10m, 24h or 2d|longer than ten years"):
         parse_duration(value)
     with pytest.raises(ValidationError):
         TypeAdapter(Duration).validate_python(value)
 
 
-@given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=10_000)))
+@given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3653)))
 def test_what_is_written_is_read_as_the_same(value: timedelta) -> None:
     assert abs(parse_duration(format_duration(value)) - value) < timedelta(microseconds=2)
 

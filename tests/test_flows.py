@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,8 @@ from handrail import (
 from handrail.config import Config, Sla
 from handrail.plugins import plugins
 from handrail.policy.chain import Raise
-from handrail.store import handoffs, side_steps
+from handrail.policy.detect import _said
+from handrail.store import Store, handoffs, side_steps
 from handrail.testing import World, a_conversation
 from handrail.testing.world import _jobs
 
@@ -761,3 +763,84 @@ def test_a_raise_whose_condition_cannot_be_read_any_more_takes_place(
 def test_a_decision_to_collect_is_a_decision_like_any_other(world: World) -> None:
     decision = world.rail.decide(talk())
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+# Detectors, which may be slow.
+
+
+@pytest.fixture
+def asked_while_held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """For each time that a detector was asked, whether somebody held the store for writing then."""
+    asked, holding = list[bool](), list[int]()
+    begin = Store.begin
+
+    @contextmanager
+    def held(store: Store) -> Iterator[Any]:
+        with begin(store) as connection:
+            holding.append(1)
+            try:
+                yield connection
+            finally:
+                holding.pop()
+
+    def detected() -> dict[str, bool]:
+        asked.append(bool(holding))
+        return {"angry": True}
+
+    monkeypatch.setattr(Store, "begin", held)
+    plugins().register(SimpleNamespace(signals={"angry": bool}, handrail_detect=hookimpl(detected)), name="m")
+    _said.clear()
+    yield asked
+    plugins().unregister(name="m")
+    _said.clear()
+
+
+ANGRY = '{ when = "angry", set = { urgency = "urgent" } }'
+
+
+def test_a_detector_is_asked_for_a_flow_while_nobody_holds_the_store(
+    make: Make, asked_while_held: list[bool]
+) -> None:
+    world = make(ANGRY, ORDER, ANGRY)
+    handoff = begin(world)
+    world.let_pass(1900)
+
+    assert world.show(handoff)["urgency"] == "urgent"
+    assert asked_while_held
+    assert not any(asked_while_held)
+
+
+def test_an_answer_waits_for_no_detector_with_the_store_held(
+    make: Make, asked_while_held: list[bool]
+) -> None:
+    world = make(ORDER, ANGRY)
+    handoff = begin(world)
+    world.rail.answer(handoff.id, {"order_id": "1182"})
+    world.run(within=60)
+
+    assert world.show(handoff)["urgency"] == "urgent"
+    assert asked_while_held
+    assert not any(asked_while_held)
+
+
+def test_a_conversation_that_goes_on_waits_for_no_detector_with_the_store_held(
+    make: Make, asked_while_held: list[bool]
+) -> None:
+    world = make(ORDER, ANGRY)
+    begin(world)
+    handoff = begin(world, talk("It is 1182", order_id="1182"))
+    world.run(within=60)
+
+    assert world.show(handoff)["urgency"] == "urgent"
+    assert asked_while_held
+    assert not any(asked_while_held)
+
+
+def test_a_raise_waits_for_no_detector_with_the_store_held(make: Make, asked_while_held: list[bool]) -> None:
+    world = make("{ hand_off = true }", raises=(Raise(at="30m", urgency="urgent", when="angry"),))
+    handoff = begin(world)
+    world.let_pass(1900)
+
+    assert world.show(handoff)["urgency"] == "urgent"
+    assert asked_while_held
+    assert not any(asked_while_held)

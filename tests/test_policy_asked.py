@@ -10,6 +10,10 @@ from handrail.policy.human import AskedForHuman, languages
 ASKS = {
     "en": """
         I want to talk to a person
+        I'd prefer speaking with a person
+        I would appreciate being transferred to someone who can decide
+        Can I please be connected with an agent?
+        I've had enough, real person please
         Can I speak to a human please?
         human
         agent please
@@ -117,6 +121,10 @@ ASKS = {
 }
 DOES_NOT = {
     "en": """
+        I don't want to be transferred to an agent
+        I'd rather not be connected with a person
+        I was transferred to an agent yesterday
+        I remember speaking to an agent last week
         I don't want a human
         no human please
         Are you a human?

@@ -56,6 +56,18 @@ SUSPICIOUS = {
         ASKED + trigger("again", "asked_for_human"),
         "triggers.again: never decides: asked has the same condition",
     ),
+    "promises that nothing reads": (
+        '[sla.gold]\nfirst_response = { high = "1h" }\n' + ASKED,
+        "sla.gold: counts for nothing: promises are those of [sla.default]",
+    ),
+    "hours that no promise counts in": (
+        '[hours.late]\ntimezone = "UTC"\ndays = { mon = "09:00-10:00" }\n' + ASKED,
+        'hours.late: no promise counts in these hours; add hours = "late" to [sla.default]',
+    ),
+    "no phrase by which anybody asks": (
+        ASKED + "[signals.asked_for_human]\nphrases = []\n",
+        "signals.asked_for_human: phrases is empty, so nobody is heard",
+    ),
     "behind one that always fires": (
         trigger("all", "true") + ASKED,
         "triggers.asked: never decides: all stands before it and always fires; move it up",

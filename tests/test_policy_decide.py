@@ -143,6 +143,10 @@ def test_a_question_is_repeated_when_most_of_its_words_are() -> None:
         ("взломали мой аккаунт", "account_takeover"),
         ("You charged me twice", "payment_dispute"),
         ("Es wurde doppelt abgebucht", "payment_dispute"),
+        ("some days I just want to end it all", "self_harm"),
+        ("my account was stolen", "account_takeover"),
+        ("mi cuenta fue hackeada", "account_takeover"),
+        ("I did not make this charge", "payment_dispute"),
     ],
 )
 def test_what_is_sensitive_is_found(text: str, category: str) -> None:
@@ -270,6 +274,21 @@ def test_the_timing_of_a_promise_is_asked_of_whoever_counts_hours() -> None:
     assert until("high") == ("wait", NOW + timedelta(minutes=100))
     assert until("low") == ("hand_off", None)  # the lead is longer than the promise: too late to wait
     assert until("normal") == ("hand_off", None)  # nothing is promised
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_placeholder_for_a_time_is_none_that_a_promise_counts_from(at: str) -> None:
+    from handrail.config import Sla
+    from handrail.policy.due import promised
+    from handrail.policy.hours import Calendar
+
+    promises = Sla(first_response={Urgency.NORMAL: timedelta(hours=2)})
+    office = Calendar("America/New_York", {"mon-sun": "00:00-24:00"})
+    trigger = rule("true", timing={"sla": "first_response"}).triggers
+    talk = Conversation.model_validate({"id": "c", "messages": [{"role": "customer", "text": "a", "at": at}]})
+    decision = Policy(trigger, due_by=promised(promises, office)).decide(talk, NOW, default_desk="d")
+
+    assert decision.until == NOW + timedelta(hours=2)
 
 
 def test_a_reason_says_what_made_the_condition_true_and_masks_what_is_secret() -> None:

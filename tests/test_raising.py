@@ -141,6 +141,18 @@ def test_a_share_of_a_time_that_nobody_promised_never_comes(raising: Callable[..
     assert row(world, handoff).watch_at is None
 
 
+def test_a_watch_begins_once(raising: Callable[..., World]) -> None:
+    world = raising()
+    schedule, jobs = world.rail.context.schedule, list[str]()
+    world.rail.context.schedule = lambda connection, step, *rest: (
+        jobs.append(step),
+        schedule(connection, step, *rest),
+    )[1]
+    delivered(world)
+
+    assert [step.partition(":")[0] for step in jobs].count("watch") == 1
+
+
 def test_without_promises_nothing_is_watched(worlds: Worlds) -> None:
     world = worlds()
     handoff = world.deliver()

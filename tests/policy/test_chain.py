@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 from tests.desks import Acme
 
-from handrail import ConfigError, Due, Urgency
+from handrail import ConfigError, Due
 from handrail.config import Config, load
-from handrail.policy.chain import Raise, chain, raised
+from handrail.policy.chain import Raise, chain
 from handrail.policy.hours import Calendar
 
 OFFICE = Calendar("UTC", {"mon-fri": "09:00-18:00"})
@@ -74,13 +74,6 @@ def test_links_stand_in_their_order_and_a_raise_before_the_breach() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "then"), [("+1", "high"), ("-1", "low"), ("+3", "urgent"), ("urgent", "urgent"), ("low", "low")]
-)
-def test_an_urgency_is_raised_by_steps_or_by_name(wish: str, then: str) -> None:
-    assert raised(Urgency.NORMAL, wish) is Urgency(then)
-
-
-@pytest.mark.parametrize(
     ("key", "value", "said"),
     [
         ("at", "75", "'75' is no time; write a share such as 75% or a duration such as 30m"),
@@ -90,6 +83,7 @@ def test_an_urgency_is_raised_by_steps_or_by_name(wish: str, then: str) -> None:
         ("at", "\u0667%", "is no time"),
         ("at", "soon", "'soon' is no time"),
         ("urgency", "+9", "'+9' is no urgency; write one of low, normal, high, urgent, or a step such as +1"),
+        ("urgency", "+0", "'+0' is no urgency"),
         ("urgency", "hot", "'hot' is no urgency"),
         ("unless", "seen", "'taken', 'answered' or 'solved'"),
         ("when", "", "at least 1 character"),

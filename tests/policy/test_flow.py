@@ -388,6 +388,16 @@ SUSPICIOUS = {
         ['{ collect = ["a"] }'],
         "triggers.refund: asks questions and stands before asked",
     ),
+    "questions before somebody at risk": (
+        {"trigger": LATER + ASKED.replace("asked_for_human", "sensitive")},
+        ['{ collect = ["a"] }'],
+        "triggers.refund: asks questions and stands before asked: a customer who is at risk must answer",
+    ),
+    "questions to somebody at risk": (
+        {"trigger": LATER.replace("turns > 3", "sensitive")},
+        ['{ collect = ["a"] }'],
+        "triggers.refund: asks questions first, and is about what is sensitive",
+    ),
 }
 
 
@@ -405,7 +415,7 @@ def test_a_good_flow_is_not_warned_about(tmp_path: Path) -> None:
     steps = ['{ collect = ["a"] }', '{ hand_off = true, when = "turns > 3" }', '{ set = { owner = "b" } }',
              "{ hand_off = true }", '{ also = "ops" }']  # fmt: skip
     found = lint(config(tmp_path, *steps, more=promise, trigger=ASKED.replace('"asked"', '"a"') + LATER))
-    assert [each.message for each in found] == ["2 triggers, nothing suspicious"]
+    assert [each.message for each in found] == ["triggers: 2, nothing suspicious"]
 
 
 def test_fields_of_a_conversation_stay_as_they_are() -> None:

@@ -259,3 +259,14 @@ def test_a_change_can_be_tried(change: str, key: str, value: Any) -> None:
 def test_a_change_that_cannot_be_made_is_said(change: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         tried(POLICY, [change])
+
+
+def test_what_was_heard_is_not_heard_again_to_decide() -> None:
+    made, looked = Policy([Trigger(name="t", when='"lost" in text')]), list[str]()
+    finds = made._searches[0].finds
+    object.__setattr__(made._searches[0], "finds", lambda text: looked.append(text) or finds(text))
+
+    found = one(chat(user("Hello"), ai("Hi"), user("It is lost"), ai("Oh"), user("Well?")), made)
+
+    assert found.results[0].escalation is not None
+    assert looked == ["Hello", "It is lost"]

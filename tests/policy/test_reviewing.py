@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from handrail import Conversation, Handrail
 from handrail.cli import app
+from handrail.config import load
 
 TRIGGERS = """
 [[triggers]]
@@ -141,6 +142,35 @@ def test_a_change_can_be_tried_without_a_second_file(file: Path, policy: Path) -
     run(*args, "--against", str(policy), status=2)
 
 
+def test_a_desk_that_is_not_there_is_not_tried(file: Path, config: Path) -> None:
+    args = ("replay", str(file), "--config", str(config), "--try")
+    (name,) = load(config).desks
+    wrong = run(*args, f"asked.desk={name}s", status=1)
+
+    assert f"no desk '{name}s' is configured; did you mean '{name}'?" in wrong.stderr
+    run(*args, f"asked.desk={name}")
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_work(
+    file: Path, policy: Path, tmp_path: Path
+) -> None:
+    for place, why in ((tmp_path, "it is a folder"), (tmp_path / "no" / "x.html", "there is no folder")):
+        result = run("replay", str(file), "--policy", str(policy), "--html", str(place), status=1)
+        assert why in result.stderr
+        assert result.stdout == ""
+
+
+def test_a_placeholder_for_a_time_stops_no_replay(file: Path, tmp_path: Path) -> None:
+    waiting = tmp_path / "waiting.toml"
+    waiting.write_text(TRIGGERS.replace('"asked_for_human"', '"asked_for_human"\ntiming = { wait = "10m" }'))
+    for year in ("0001", "9999"):
+        talk = said("found", "A human please")
+        talk["messages"][0]["at"] = f"{year}-12-31T23:59:59Z"
+        file.write_text(json.dumps(talk))
+        found = json.loads(run("replay", str(file), "--policy", str(waiting), "--json").stdout)
+        assert found["summary"]["policy"]["kinds"] == {"wait": 1}
+
+
 def test_another_mark_can_be_named(file: Path, policy: Path) -> None:
     args = ("replay", str(file), "--policy", str(policy), "--transferred-by", "handed_over", "--json")
 
@@ -159,7 +189,14 @@ def test_the_page_shows_hostile_words_as_words(file: Path, policy: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "args", [("replay",), ("replay", "f", "--max-rate", "2"), ("report", "--since", "soon")]
+    "args",
+    [
+        ("replay",),
+        ("replay", "f", "--max-rate", "2"),
+        ("report", "--since", "soon"),
+        ("report", "--since", "2999-01-01"),
+        ("replay", "f", "--transferred-by", ""),
+    ],
 )
 def test_wrong_usage_ends_with_2(args: tuple[str, ...]) -> None:
     assert run(*args, status=2).stdout == ""

@@ -87,3 +87,9 @@ def test_a_promise_of_more_than_five_years_is_named() -> None:
     ((keys, why),) = endless(Sla.model_validate({"resolution": {"low": more}}), OFFICE)
     assert keys == ("resolution", "low")
     assert "a week has 45h" in why
+
+
+def test_a_lead_beyond_what_these_hours_ever_had_is_now() -> None:
+    since = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+    assert wait_until(minutes(120), timedelta(days=3000), since, since, OFFICE) == since

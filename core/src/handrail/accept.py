@@ -19,6 +19,7 @@ from handrail.flows import Start
 from handrail.ids import ulid
 from handrail.model import Conversation, File, Handoff, Message, Reason, State, Urgency
 from handrail.plugins import plugins
+from handrail.policy.detect import are_there
 from handrail.redact import mask, redact
 from handrail.store import handoffs, operations
 from handrail.text import clean
@@ -63,6 +64,7 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     start = flows.start(context, draft, wish.flow, wish.until, collecting=wish.collecting)
     draft = waits.due(context, start.handoff, draft.created_at)
     digest = _digest(conversation, wish)
+    _ask_ahead(context, draft)
     for _ in (1, 2):
         try:
             with context.store.begin() as connection:
@@ -70,6 +72,16 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
         except sa.exc.IntegrityError:  # another process was faster: its handoff is there now
             continue
     raise Conflict(f"the key {draft.conversation.id}:N that this handoff would get is another handoff's")
+
+
+def _ask_ahead(context: Context, draft: Handoff) -> None:
+    """Where the conversation waits in a flow, what its conditions need is asked before the store is held."""
+    if not are_there():
+        return
+    with context.store.read() as connection:
+        newest = handoffs.of_conversation(connection, draft.conversation.id)
+    if newest is not None:
+        waits.ask_ahead(context, newest.id, draft.conversation)
 
 
 def _check(context: Context, wish: Wish) -> None:

@@ -25,6 +25,7 @@ def answer(context: Context, handoff_id: str, fields: Mapping[str, Any]) -> tupl
         row = handoffs.get(connection, handoff_id)
     given = answered(_asking(row), fields)
     safe = _masked(row, given)
+    waits.ask_ahead(context, handoff_id, answers=safe)
     with context.store.begin() as connection:
         return _taken(context, connection, handoffs.get(connection, handoff_id, lock=True), safe)
 

@@ -48,6 +48,7 @@ class Claims:
         ``n`` below 0: whatever is due and nobody else does.
         """
         now = self.context.clock()
+        waits.ask_ahead(self.context, id)
         with self.context.store.begin() as connection:
             row = handoffs.get(connection, id, lock=True)
             if not _is_due(row, n, now):
@@ -60,13 +61,14 @@ class Claims:
                 row = waits.fired(self.context, connection, row, now)
                 if row is None:
                     return None
-            raising.begin(self.context, connection, row)
             rest = self.context.rest(row.desk)
             if rest > 0:
+                raising.begin(self.context, connection, row)
                 self._come_back(connection, row, rest, due_at=now + timedelta(seconds=rest))
                 return None
             why = desks.paused(connection, row.desk, lock=True)
             if why is not None:
+                raising.begin(self.context, connection, row)
                 self.park(connection, row, f"{row.desk} is paused: {why}")
                 return None
             return self.take(connection, row, now)

@@ -24,7 +24,7 @@ from handrail.durations import Duration
 from handrail.errors import ConfigError
 from handrail.model import Urgency
 from handrail.policy import timing
-from handrail.policy.chain import Raise, share
+from handrail.policy.chain import Raise, longest, share
 from handrail.policy.due import promised
 from handrail.policy.hours import Calendar, Hours
 from handrail.policy.load import FILE, SECTIONS, PolicyText, Sections
@@ -173,7 +173,15 @@ def _read(place: Path) -> str:
 
 def _refuse_unknown(source: Source, data: Mapping[str, Any]) -> None:
     known = [*(name for name in names(Config) if name != "path"), *SECTIONS]
-    unknown = [((name,), unknown_key(name, known)) for name in data if name not in known]
+    unknown: list[Complaint] = [((name,), unknown_key(name, known)) for name in data if name not in known]
+    for section in ("sla", "hours"):
+        table = data.get(section)
+        unnamed = (
+            [key for key in table if key in names(_SECTIONS[section])] if isinstance(table, dict) else []
+        )
+        unknown += [
+            ((section, key), f"stands in no table with a name; write [{section}.default]") for key in unnamed
+        ]
     if unknown:
         source.fail(unknown)
 
@@ -247,7 +255,8 @@ def _complaints(error: ValidationError, model: type[BaseModel], keys: Keys = ())
             (*keys, *where),
             message.replace("Input should", "should", 1)
             .replace("valid dictionary", "table")
-            .replace("valid tuple", "list"),
+            .replace("valid tuple", "list; write [[raise]]" if where == ("raise",) else "list")
+            .replace("a valid string", "a text; put it in quotes"),
         )
 
 
@@ -288,6 +297,9 @@ def _check_raises(source: Source, config: Config, signals: Signals) -> None:
         if share(rule.at) is not None and not getattr(sla, rule.of):
             why = f"{rule.at} of nothing: add {rule.of} to [sla.default], or write a duration such as 30m"
             complaints.append((("raise", number, "at"), why))
+        most = longest(rule.at, getattr(sla, rule.of).values())
+        if long := timing.too_long(most, config.calendar(sla)):
+            complaints.append((("raise", number, "at"), f"{long}; write less"))
         if rule.when is not None and (wrong := _unreadable(rule.when, signals)):
             complaints.append((("raise", number, "when"), wrong))
     if complaints:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+LONGEST = timedelta(days=3653)
+"""What is longer is a slip of the hand, and could not be added to every time."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
@@ -19,10 +21,10 @@ def parse_duration(value: Any) -> timedelta:
     parts = _DURATION.findall(value) if isinstance(value, str) else []
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise ValueError(f"{value!r} is no duration; write 30s, 10m, 24h or 2d")
-    try:
-        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
-    except OverflowError:
-        raise ValueError(f"{value!r} is longer than time lasts") from None
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{value!r} is longer than ten years; write 30s, 10m, 24h or 2d")
+    return timedelta(seconds=seconds)
 
 
 def format_duration(value: timedelta) -> str:

@@ -16,7 +16,9 @@ from handrail import accept
 from handrail.beside import hand_off_beside, where
 from handrail.context import Context
 from handrail.model import Handoff, State, UpdateKind, Urgency
-from handrail.policy.chain import Chain, Link, Raise, chain, raised
+from handrail.policy.chain import Chain, Link, Raise, chain
+from handrail.policy.detect import are_there
+from handrail.policy.model import raised
 from handrail.store import handoffs, updates
 from handrail.sync import Inbox
 
@@ -48,6 +50,7 @@ class Raising:
 
     def step(self, id: str, n: int) -> None:
         """The job: one link of a handoff's chain, unless a person was there before it."""
+        self._ask_ahead(id, n)
         with self.inbox.taking() as connection:
             row = handoffs.get(connection, id, lock=True)
             made = Chain.model_validate(handoffs.plan(row, "raise") or {})
@@ -57,6 +60,16 @@ class Raising:
                 self._act(connection, row, made.next)
                 made = made.passed()
             _go_on(self.context, connection, row, made)
+
+    def _ask_ahead(self, id: str, n: int) -> None:
+        """Ask the detectors that a condition needs, while nobody holds the store: they may be slow."""
+        if not are_there():
+            return
+        with self.context.store.read() as connection:
+            row = handoffs.get(connection, id)
+        link = Chain.model_validate(handoffs.plan(row, "raise") or {}).next
+        if row.watch_n == n and link is not None and link.rule is not None and link.rule.when is not None:
+            self.holds(link.rule.when, Handoff.model_validate_json(row.body))
 
     def resume(self) -> None:
         """Make due what a process that died has left."""
@@ -91,7 +104,7 @@ class Raising:
     def _change(self, connection: sa.Connection, row: Any, rule: Raise) -> list[str]:
         """Queue what the ticket is told; returns what was done, in words."""
         before = Urgency(row.urgency)
-        urgency = raised(before, rule.urgency) if rule.urgency else before
+        urgency = raised(before, rule.urgency)
         lines = [rule.notice, f"Next group: {rule.group}" if rule.group else None]
         note = "\n".join(filter(None, lines))
         change = {"urgency": urgency if urgency != before else None, "note": note or None}

@@ -7,6 +7,7 @@ being claimed. What was decided when it began stays; the conversation is handed 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from handrail.durations import format_duration
 from handrail.flows import Start
 from handrail.model import Conversation, Handoff, Message, State
 from handrail.policy import timing
+from handrail.policy.detect import are_there
 from handrail.policy.flow import Snapshot, Walked
 from handrail.store import handoffs
 
@@ -46,6 +48,29 @@ def asking(
     """Note what the AI asks for, and how long that is waited for."""
     left = format_duration(until - context.clock())
     handoffs.note(connection, id, context.clock(), f"asks for {', '.join(fields)}: {left} to answer")
+
+
+def ask_ahead(
+    context: Context, id: str, conversation: Conversation | None = None, answers: Mapping[str, Any] = {}
+) -> None:
+    """Ask the detectors that the flow of a wait needs, while nobody holds the store: they may be slow.
+
+    ``conversation`` is how it stands now, None: as it was kept; ``answers`` are to come into it.
+    """
+    if not are_there():
+        return
+    with context.store.read() as connection:
+        row = handoffs.get(connection, id)
+    flow = flows.of(row) if row.state == State.WAITING else None
+    if flow is None:
+        return
+    handoff = Handoff.model_validate_json(row.body)
+    current = handoff.conversation if conversation is None else _with_all_said(row, conversation)
+    current = flows.with_answers(row, current)
+    current = current.model_copy(update={"fields": {**current.fields, **answers}})
+    handoff = handoff.model_copy(update={"conversation": current})
+    flows.go_through(flow, handoff)
+    flows.ended(context, flow, handoff)
 
 
 def fired(context: Context, connection: sa.Connection, row: Any, now: datetime) -> Any:

@@ -66,6 +66,9 @@ def replay(
     from handrail.policy.outcome import Known
     from handrail.policy.replay import Replay
 
+    if "" in (transferred_by or ()):
+        raise typer.BadParameter("is empty; name a tool, a field or a tag", param_hint="--transferred-by")
+    _check_place(html)
     run = Replay(_sides(policy, against, trying or (), config), Known(transferred_by or ()))
     seen = _seen(run, files)
     if as_json:
@@ -89,7 +92,7 @@ def _sides(
         raise typer.BadParameter("stands beside --against; give one of the two", param_hint="--try")
     first = _running(policy or _shown(find(config)))
     if trying:
-        return [first, Running("with --try", tried(first.policy, trying), first.desk)]
+        return [first, Running("with --try", tried(first.policy, trying, first.desks), first.desk)]
     if against is None:
         return [first]
     second = _running(against)
@@ -105,7 +108,7 @@ def _running(file: Path) -> Running:
     read = read_policy(file)
     if read.notice:
         complain(read.notice)
-    return Running(str(file), read.policy, read.desk)
+    return Running(str(file), read.policy, read.desk, read.desks)
 
 
 def _shown(path: Path) -> Path:
@@ -204,6 +207,11 @@ def report(
 
     after, now = moment(since), datetime.now(UTC)
     assert after is not None
+    if after > now:
+        raise typer.BadParameter(
+            "lies in the future; write 30d, or a day that has been", param_hint="--since"
+        )
+    _check_place(html)
     with opened(config) as rail:
         settings = rail.config
         found = made(
@@ -225,6 +233,15 @@ def _show(title: str, blocks: Sequence[Block], document: Any, html: Path | None,
         emit(document)
     else:
         _print(blocks)
+
+
+def _check_place(html: Path | None) -> None:
+    """Before the work, which may take long, a look whether its page can be written."""
+    from handrail.errors import InputError
+
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):
+        why = "it is a folder" if html.is_dir() else f"there is no folder {html.parent}"
+        raise InputError(f"cannot write {html}: {why}; name a file", field="--html")
 
 
 def _write(html: Path, title: str, blocks: Iterable[Block]) -> None:

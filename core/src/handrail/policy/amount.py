@@ -19,15 +19,16 @@ _NEAR = 12
 _WORD = re.compile(r"[^\W\d_]+")
 _SPACES = " \u00a0"
 _CURRENCIES = frozenset(_CODES.split())
-_DIGITS = frozenset("0123456789")
+_DIGIT = re.compile("[0-9]")
 _SYMBOLS = frozenset(f"{_SIGNS}円元원")
+_SYMBOL = re.compile(f"[{''.join(sorted(_SYMBOLS))}]")
 
 
 def amount_in(heard: Heard) -> float | None:
     """The largest amount of money that a message names, in whatever currency; None where it names none."""
-    if _DIGITS.isdisjoint(heard.plain):
+    if not _DIGIT.search(heard.plain):
         return None
-    if _SYMBOLS.isdisjoint(heard.plain) and not any(map(_names_money, heard.unique)):
+    if not _SYMBOL.search(heard.plain) and not any(map(_names_money, heard.unique)):
         return None
     text = heard.plain
     found = [_value(number[0]) for number in _NUMBER.finditer(text) if _is_money(text, *number.span())]

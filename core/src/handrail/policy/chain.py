@@ -14,8 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from handrail.durations import parse_duration
-from handrail.model import Due, Model, Time, Urgency
+from handrail.model import Due, Model, Time
 from handrail.policy.hours import Calendar
+from handrail.policy.model import UrgencyWish
 from handrail.policy.timing import later
 
 _SHARE = re.compile(r"(\d{1,4}(?:\.\d+)?)%", re.ASCII)
@@ -36,7 +37,7 @@ class Raise(BaseModel):
         description="When: a share of the promised time (of first_response; of resolution for solved), or a "
         "duration; both in the promise's business hours",
     )
-    urgency: str | None = Field(
+    urgency: UrgencyWish | None = Field(
         default=None, description="low, normal, high, urgent, or a step such as +1", examples=["+1"]
     )
     group: str | None = Field(default=None, description="The next group; a note on the ticket names it")
@@ -55,13 +56,6 @@ class Raise(BaseModel):
             raise ValueError(f"{value!r} is no time; write a share such as 75% or a duration such as 30m")
         return value
 
-    @field_validator("urgency")
-    @classmethod
-    def _known_urgency(cls, value: str | None) -> str | None:
-        if value is not None:
-            raised(Urgency.NORMAL, value)
-        return value
-
     @property
     def of(self) -> Target:
         """The promise that it watches."""
@@ -74,13 +68,10 @@ def share(text: str) -> float | None:
     return float(found[1]) / 100 if found else None
 
 
-def raised(urgency: Urgency, wish: str) -> Urgency:
-    """The urgency after a wish such as ``+1`` or ``high``. Raises ``ValueError`` with the cure."""
-    if re.fullmatch(r"[+-][1-3]", wish):
-        return urgency.raised(int(wish))
-    if wish not in set(Urgency):
-        raise ValueError(f"{wish!r} is no urgency; write one of {', '.join(Urgency)}, or a step such as +1")
-    return Urgency(wish)
+def longest(at: str, promised: Iterable[timedelta]) -> timedelta:
+    """The most that ``at`` of a raise may come to: itself, or its share of the longest that is promised."""
+    part = share(at)
+    return parse_duration(at) if part is None else max(promised, default=timedelta(0)) * part
 
 
 class Link(Model):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from handrail.errors import ConfigError
@@ -12,6 +15,9 @@ from handrail.text import one_line
 
 KINDS: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
 """The types that a signal may be declared with, and what conditions take it for."""
+
+
+Detect = Callable[[Conversation], tuple[dict[str, Any], list[str]]]
 
 
 def declared(built_in: Mapping[str, str]) -> dict[str, str]:
@@ -53,6 +59,35 @@ def detect(conversation: Conversation) -> tuple[dict[str, Any], list[str]]:
             why = one_line(str(error), 200) if isinstance(error, _Wrong) else type(error).__name__
             errors.append(f"the detector of plugin {plugin.plugin_name} failed ({why})")
     return values, errors
+
+
+_KEPT = 256
+_said: OrderedDict[str, dict[str, Any]] = OrderedDict()
+_saying = threading.Lock()
+
+
+def detect_once(conversation: Conversation) -> tuple[dict[str, Any], list[str]]:
+    """The same, but what was said of a conversation lately is not asked again, unless a detector failed.
+
+    Detectors may be slow. Whoever holds the store asks ahead, and finds the answer here.
+    """
+    key = hashlib.sha256(conversation.model_dump_json().encode("utf-8", "replace")).hexdigest()
+    with _saying:
+        known = _said.get(key)
+    if known is not None:
+        return known, []
+    values, errors = detect(conversation)
+    if not errors:
+        with _saying:
+            _said[key] = values
+            while len(_said) > _KEPT:
+                _said.popitem(last=False)
+    return values, errors
+
+
+def are_there() -> bool:
+    """Whether any plugin brings a detector."""
+    return bool(plugins().hook.handrail_detect.get_hookimpls())
 
 
 class _Wrong(Exception):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
 
@@ -26,10 +27,7 @@ EARLIER = 20
 """So many earlier messages are compared with a new one, and so many words of each."""
 WORDS = 200
 
-
-_LOOKED_FOR = frozenset({"amount", "sensitive", "repeated_question", "asked_for_human"})
-
-
+_NOTHING: AbstractSet[str] = frozenset()
 Ground = tuple[str, Any, tuple[str, int] | None]
 """A signal, its value, and the message that showed it with its number."""
 
@@ -72,7 +70,13 @@ class Facts:
         self.values |= {search.key: False for search in searches}
         self.values |= {"amount": self._given, "last": None, "question": None}
         self._asked = False
-        self._looks = not uses.isdisjoint(_LOOKED_FOR)
+        listeners = {
+            "amount": self._hear_amount,
+            "sensitive": self._hear_sensitive,
+            "repeated_question": self._hear_question,
+            "asked_for_human": self._hear_asking,
+        }
+        self._listeners = [listen for name, listen in listeners.items() if name in uses]
         self._begin()
 
     def _begin(self) -> None:
@@ -85,18 +89,18 @@ class Facts:
         }
         self._earlier.clear()
 
-    def hear(self, message: Message) -> set[str]:
+    def hear(self, message: Message) -> AbstractSet[str]:
         """Take in the next message."""
         if message.role is Role.HUMAN:
             self._begin()
             return {"turns", "failed_attempts", "asked_for_human", "repeated_question", "sensitive"}
-        return self._listen(message.text) if message.role is Role.CUSTOMER else set()
+        return self._listen(message.text) if message.role is Role.CUSTOMER else _NOTHING
 
-    def attempted(self, attempts: Iterable[Attempt]) -> set[str]:
+    def attempted(self, attempts: Iterable[Attempt]) -> AbstractSet[str]:
         """Take in what the AI tried."""
         failed = sum(attempt.outcome == "failed" for attempt in attempts)
         self.values["failed_attempts"] += failed
-        return {"failed_attempts"} if failed else set()
+        return {"failed_attempts"} if failed else _NOTHING
 
     def detected(self, signals: Mapping[str, Any]) -> set[str]:
         """Take in what the detectors of plugins say."""
@@ -111,59 +115,54 @@ class Facts:
         values["last"] = text
         changed = {"turns", "last"}
         if not self._asked:
-            changed |= self._hear_first(text)
-        if self._looks:
-            changed |= self._look(Heard(text), text)
+            changed.add(self._hear_first(text))
+        if self._listeners:
+            heard = Heard(text)
+            changed.update(name for listen in self._listeners if (name := listen(heard, text)))
         for search in self._searches:
             if not values[search.key] and search.finds(text):
-                changed |= self._saw(search.key, True, text)
+                changed.add(self._saw(search.key, True, text))
         return changed
 
-    def _look(self, heard: Heard, text: str) -> set[str]:
-        uses, changed = self._uses, set[str]()
-        if "amount" in uses:
-            changed |= self._hear_amount(heard, text)
-        if "sensitive" in uses:
-            changed |= self._hear_sensitive(heard, text)
-        if "repeated_question" in uses:
-            changed |= self._hear_question(heard, text)
-        wanted = "asked_for_human" in uses and not self.values["asked_for_human"]
-        if wanted and self._detectors.asked_for_human.asks_in(heard):
-            changed |= self._saw("asked_for_human", True, text)
-        return changed
-
-    def _hear_first(self, text: str) -> set[str]:
+    def _hear_first(self, text: str) -> str:
         """The original question: the first message that is more than a greeting."""
         self._asked = not is_greeting(text)
         if self._asked or self.values["question"] is None:
             self.values["question"] = text
-        return {"question"}
+        return "question"
 
-    def _saw(self, name: str, value: Any, text: str) -> set[str]:
+    def _saw(self, name: str, value: Any, text: str) -> str:
         self.values[name] = value
         self.said[name] = (text, self._turns)
-        return {name}
+        return name
 
-    def _hear_amount(self, heard: Heard, text: str) -> set[str]:
+    # What each message is looked through for; the name of what changed, if anything did.
+
+    def _hear_amount(self, heard: Heard, text: str) -> str | None:
         if self._given is not None:
-            return set()
+            return None
         named, known = amount_in(heard), self.values["amount"]
         if named is not None and (known is None or named > known):
             return self._saw("amount", named, text)
-        return set()
+        return None
 
-    def _hear_sensitive(self, heard: Heard, text: str) -> set[str]:
-        known = self.values["sensitive"]
-        fresh = [each for each in self._detectors.sensitive.categories(heard) if each not in known]
-        return self._saw("sensitive", (*known, *fresh), text) if fresh else set()
+    def _hear_sensitive(self, heard: Heard, text: str) -> str | None:
+        found, known = self._detectors.sensitive.categories(heard), self.values["sensitive"]
+        fresh = [each for each in found if each not in known]
+        return self._saw("sensitive", (*known, *fresh), text) if fresh else None
 
-    def _hear_question(self, heard: Heard, text: str) -> set[str]:
+    def _hear_question(self, heard: Heard, text: str) -> str | None:
         said = (heard.unique if len(heard.words) <= WORDS else frozenset(heard.words[:WORDS])) - BREAKS
         if len(said) < SHORTEST:
-            return set()
-        again = any(_is_like(said, earlier) for earlier in self._earlier)
+            return None
+        again = _is_like_one(said, self._earlier)
         self._earlier.append(said)
-        return self._saw("repeated_question", True, text) if again else set()
+        return self._saw("repeated_question", True, text) if again else None
+
+    def _hear_asking(self, heard: Heard, text: str) -> str | None:
+        if self.values["asked_for_human"] or not self._detectors.asked_for_human.asks_in(heard):
+            return None
+        return self._saw("asked_for_human", True, text)
 
     def ground(self, path: str) -> Ground:
         """What a signal is now, and which message showed it: enough to say it later."""
@@ -191,9 +190,10 @@ def because(ground: Ground) -> str:
     return f"{path} is {_shown(value)}"
 
 
-def _is_like(one: frozenset[str], other: frozenset[str]) -> bool:
-    least = ALIKE * max(len(one), len(other))
-    return min(len(one), len(other)) >= least and len(one & other) >= least
+def _is_like_one(said: frozenset[str], others: Iterable[frozenset[str]]) -> bool:
+    size = len(said)
+    near = (one for one in others if size >= ALIKE * len(one) and len(one) >= ALIKE * size)
+    return any(len(said & one) >= ALIKE * max(size, len(one)) for one in near)
 
 
 def _excerpt(text: str) -> str:

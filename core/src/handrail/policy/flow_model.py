@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, mode
 
 from handrail.config_subscribers import long_enough, safe_url
 from handrail.durations import Duration
-from handrail.policy.model import Destination, Section, UrgencyWish
+from handrail.policy.model import Destination, Filled, Section, UrgencyWish
 
 GIVE_UP_AFTER = timedelta(minutes=30)
 """So long the answers to a step's questions are waited for where it says nothing else."""
@@ -22,8 +22,8 @@ class Setting(Section):
     """What a step ``set`` gives the handoff. Tags, next steps and fields are added to those that it has."""
 
     urgency: UrgencyWish | None = Field(default=None, description="low to urgent, or a step such as +1")
-    group: str | None = Field(default=None, description="A group, in our words")
-    owner: str | None = Field(default=None, description="Who on the desk should take it")
+    group: Filled | None = Field(default=None, description="A group, in our words")
+    owner: Filled | None = Field(default=None, description="Who on the desk should take it")
     tags: tuple[str, ...] = Field(default=(), description="Tags of the ticket")
     next_steps: tuple[str, ...] = Field(default=(), description="What the human should do next")
     summary: str | None = Field(default=None, description="The summary, in place of the one it has")

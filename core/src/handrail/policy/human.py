@@ -50,7 +50,7 @@ class AskedForHuman:
         together = {name: table for name, table in tables.items() if not table.get("scattered")}
         pairs = list(_kinds(together))
         self._known = Phrases(pairs)
-        self._first = Phrases(pair for pair in pairs if pair[1].partition(":")[2] in _WHO).first_words
+        self._who = Phrases(pair for pair in pairs if pair[1].partition(":")[2] in _WHO)
         self._meanings: dict[frozenset[str], _Meaning] = {}
         self._scattered = [_Scattered(table) for table in tables.values() if table.get("scattered")]
         if "own" in tables:
@@ -63,7 +63,7 @@ class AskedForHuman:
     def asks_in(self, heard: Heard) -> bool:
         """The same of a message that was cut into words already."""
         text, words = heard.plain, heard.words
-        if not heard.scattered and self._first.isdisjoint(heard.unique):
+        if not heard.scattered and not self._who.may_be_among(heard.unique):
             return False
         if heard.quotes:
             text = plain(unquoted(heard.own))
@@ -71,8 +71,15 @@ class AskedForHuman:
         if heard.scattered and any(one.asks(text) for one in self._scattered):
             return True
         found = list(self._known.find(words))
-        wanted = {language for each in found for language in self._meaning(each.kinds).who}
-        return any(self._asks(language, words, found) for language in sorted(wanted))
+        return any(self._asks(language, words, found) for language in self._languages(words, found))
+
+    def _languages(self, words: list[str], found: list[Found]) -> Iterable[str]:
+        """The languages in which a person is named, and wished for unless that may be all that is said."""
+        meant = [self._meaning(each.kinds) for each in found]
+        named = {language for meaning in meant for language in meaning.who}
+        if not named or len(words) <= BARE:
+            return sorted(named)
+        return sorted(named & {language for meaning in meant for language in meaning.wishes})
 
     def _meaning(self, kinds: frozenset[str]) -> _Meaning:
         if kinds not in self._meanings:
@@ -104,14 +111,15 @@ _WISHES = frozenset({"contact", "want", "before", "phrases"})
 
 
 class _Meaning:
-    """What a phrase stands for, by language, and in which of them it names a person."""
+    """What a phrase stands for, by language, and in which of them it names a person or is a wish."""
 
-    __slots__ = ("by_language", "who")
+    __slots__ = ("by_language", "who", "wishes")
 
     def __init__(self, kinds: frozenset[str]) -> None:
         pairs = [kind.split(":") for kind in kinds]
         self.by_language = {name: frozenset(k for n, k in pairs if n == name) for name, _ in pairs}
         self.who = tuple(name for name, kind in pairs if kind in _WHO)
+        self.wishes = tuple(name for name, kind in pairs if kind in _WISHES)
 
 
 def _kinds(tables: Mapping[str, Table]) -> Iterator[tuple[str, str]]:

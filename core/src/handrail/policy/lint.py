@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handrail.connector import Finding
 from handrail.durations import format_duration
 from handrail.model import Reason, Urgency
-from handrail.policy.lint_flow import flows, questions
+from handrail.policy.lint_flow import AT_RISK, flows, questions
 
 if TYPE_CHECKING:
     from handrail.config import Config
@@ -18,21 +18,20 @@ if TYPE_CHECKING:
 
 MANY = 10
 """More triggers than these are more than a team can keep in mind."""
-AT_RISK = frozenset({"asked_for_human", "sensitive"})
-"""Signals after which nobody may be made to wait."""
 
 
 def lint(config: Config) -> list[Finding]:
     """Findings about the policy of ``config``: one that is ok for a policy without warnings."""
     policy = config.policy
+    unused = [Finding(subject, True, message, warning=True) for subject, message in _unused(config)]
     if policy is None:
-        return []
-    warnings = [
+        return unused
+    warnings = unused + [
         Finding(subject, True, message, warning=True)
         for look in (_number, _unreachable, _overlapping, _waiting, _groups, flows, questions)
         for subject, message in look(policy, config)
     ]
-    return warnings or [Finding("policy", True, f"{len(policy.triggers)} triggers, nothing suspicious")]
+    return warnings or [Finding("policy", True, f"triggers: {len(policy.triggers)}, nothing suspicious")]
 
 
 Warned = Iterator[tuple[str, str]]
@@ -40,6 +39,16 @@ Warned = Iterator[tuple[str, str]]
 
 def _subject(trigger: Trigger) -> str:
     return f"triggers.{trigger.name}"
+
+
+def _unused(config: Config) -> Warned:
+    """Promises and hours that stand in the file and count for nothing."""
+    for name in config.sla:
+        if name != "default":
+            yield f"sla.{name}", "counts for nothing: promises are those of [sla.default]; join them"
+    for name in config.hours:
+        if all(sla.hours != name for sla in config.sla.values()):
+            yield f"hours.{name}", f'no promise counts in these hours; add hours = "{name}" to [sla.default]'
 
 
 def _number(policy: Policy, config: Config) -> Warned:
@@ -117,8 +126,11 @@ def _waiting(policy: Policy, config: Config) -> Warned:
                     f"behind, or add: and not {risk}",
                 )
         yield from _longer_than_promised(trigger, config)
+    lists = policy.signals.asked_for_human
     if policy.triggers and not any("asked_for_human" in rule.uses for rule in policy.rules):
         yield "policy", "no trigger asks for asked_for_human: a customer who wants a person is not heard"
+    elif lists.phrases == () and not lists.extra:
+        yield "signals.asked_for_human", "phrases is empty, so nobody is heard; write some, or remove it"
 
 
 _RISKY = (Reason.CUSTOMER_REQUEST, Reason.SENSITIVE)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from handrail.durations import format_duration
-from handrail.model import Urgency
+from handrail.model import Reason, Urgency
 from handrail.policy.flow_model import Also, Flow, FlowStep
 from handrail.policy.model import Destination, raised
 
@@ -72,14 +72,25 @@ def _longer_than_promised(trigger: Trigger, asking: list[FlowStep], config: Conf
 
 
 def _held_up(policy: Policy, place: int) -> Warned:
-    """A customer who asks for a person is asked no questions first, unless that is meant."""
+    """A customer who is at risk, or asks for a person, is asked no questions first, unless that is meant."""
     trigger, rule = policy.triggers[place], policy.rules[place]
-    if "asked_for_human" in rule.uses:
+    if ("sensitive" in rule.uses and "not sensitive" not in rule.text) or trigger.reason is Reason.SENSITIVE:
+        yield (
+            f"triggers.{trigger.name}",
+            "asks questions first, and is about what is sensitive; give it no flow that collects",
+        )
+    if not AT_RISK.isdisjoint(rule.uses):
         return
     for other, later in list(zip(policy.triggers, policy.rules, strict=True))[place + 1 :]:
-        if other.timing.now and "asked_for_human" in later.uses and "not asked_for_human" not in later.text:
-            yield (
-                f"triggers.{trigger.name}",
-                f"asks questions and stands before {other.name}: a customer who wants a person must answer "
-                "first; move it behind",
-            )
+        for risk in sorted(AT_RISK & later.uses) if other.timing.now else ():
+            if f"not {risk}" not in later.text:
+                yield (
+                    f"triggers.{trigger.name}",
+                    f"asks questions and stands before {other.name}: a customer who {_WHO[risk]} must answer "
+                    "first; move it behind",
+                )
+
+
+AT_RISK = frozenset({"asked_for_human", "sensitive"})
+"""Signals after which nobody may be made to wait."""
+_WHO = {"asked_for_human": "wants a person", "sensitive": "is at risk"}

@@ -37,6 +37,8 @@ class Sections(Section):
 
 
 SECTIONS = tuple(Sections.model_fields)
+AT_THE_TOP = frozenset({*SECTIONS, "policy", "store", "fallback", "give_up_after"})
+"""Keys that TOML takes for a table's own where they stand behind its header."""
 FILE = "A file with triggers, routes, flows and signals, in place of these sections"
 
 
@@ -149,7 +151,9 @@ def _complaints(error: ValidationError) -> Iterator[Complaint]:
         message = found["msg"].removeprefix("Value error, ")
         head, colon, rest = message.partition(": ")
         model = _model_of(where[:-1])
-        if found["type"] == "extra_forbidden":
+        if found["type"] == "extra_forbidden" and where[-1] in AT_THE_TOP:
+            message = "stands in this table; move it to the top of the file, before the first [table]"
+        elif found["type"] == "extra_forbidden":
             message = unknown_key(str(where[-1]), names(model))
         elif found["type"] == "missing":
             message = f"missing; it is required ({names(model)[str(where[-1])].description})"

@@ -6,6 +6,7 @@ Every model is frozen. What stands in a file (``Trigger``, ``Route``) refuses un
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -14,9 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from handrail.durations import Duration
 from handrail.model import Reason, Time, Urgency
 
+_STEPS = re.compile(r"[+-][1-3]", re.ASCII)
+"""The scale has four places: more steps are a slip of the hand, and none are no wish."""
+
 
 def _known_urgency(value: str) -> str:
-    if value in set(Urgency) or (value[:1] in ("+", "-") and value[1:].isdigit() and len(value) == 2):
+    if value in set(Urgency) or _STEPS.fullmatch(value):
         return value
     raise ValueError(
         f"{value!r} is no urgency; write one of {', '.join(Urgency)}, or a step such as +1 or -1"
@@ -25,6 +29,7 @@ def _known_urgency(value: str) -> str:
 
 UrgencyWish = Annotated[str, AfterValidator(_known_urgency)]
 """``low``, ``normal``, ``high``, ``urgent``, or a step on that scale such as ``+1`` or ``-1``."""
+Filled = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -102,9 +107,9 @@ _SLA_FORM = '{ sla = "first_response", lead = "20m" }'
 class Destination(Section):
     """To whom a handoff goes, and with what: each None or empty where nothing is said."""
 
-    desk: str | None = Field(default=None, description="A desk's name; None: as the routes say")
-    group: str | None = Field(default=None, description="A group, in our words")
-    owner: str | None = Field(default=None, description="Who on the desk should take it")
+    desk: Filled | None = Field(default=None, description="A desk's name; None: as the routes say")
+    group: Filled | None = Field(default=None, description="A group, in our words")
+    owner: Filled | None = Field(default=None, description="Who on the desk should take it")
     urgency: UrgencyWish | None = Field(
         default=None, description="low, normal, high, urgent, or a step such as +1"
     )
@@ -121,7 +126,7 @@ class Trigger(Destination):
     timing: Annotated[Timing, WithJsonSchema(_TIMING_SCHEMA)] = Field(
         default=NOW, description="now, { wait = ... } or { sla = ..., lead = ... }"
     )
-    flow: str | None = Field(default=None, description="Steps that come first; a name of [flows]")
+    flow: Filled | None = Field(default=None, description="Steps that come first; a name of [flows]")
 
 
 class Route(Destination):

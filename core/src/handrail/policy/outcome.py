@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handrail.model import Attempt, Conversation, Role
-from handrail.policy.turns import until
+from handrail.policy.moments import until
 from handrail.transcripts import is_transfer
 
 MARKS = ("transferred", "escalated", "handed_off")

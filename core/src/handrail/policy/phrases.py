@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,14 +16,15 @@ BREAKS = frozenset(".!?;,:\n…。！？、，；：؟،।()–—")
 
 # Each pattern is one class of characters, or stops at the first character that could begin it again, so
 # that none looks at a character more than twice.
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[.!?;,:\n…。！？、，；：؟،।()–—]")
+_WORD = re.compile(r"[^\W_]++(?:'[^\W_]++)*+|[.!?;,:\n…。！？、，；：؟،।()–—]")
+_ASCII_WORD = re.compile(r"[a-z0-9]++(?:'[a-z0-9]++)*+|[.!?;,:\n()]")
 _QUOTED = re.compile(
     r'"[^"\n]*"|[“„”][^“„”"\n]*[“”"]|«[^«»\n]*»|»[^«»\n]*«|‹[^‹›\n]*›|「[^「」\n]*」|『[^『』\n]*』'
     r"|(?<![^\s(])'[^'\n]*'(?![^\W_])|(?<![^\s(])‘[^‘’\n]*’(?![^\W_])"
 )
 _SCATTERED = re.compile("[\u0600-\u06ff\u0900-\u097f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _APOSTROPHES = str.maketrans("’‘ʼ`´′", "''''''")
-_QUOTES = frozenset("\"“”„«»‹›「『'‘")
+_QUOTE = re.compile("[\"“”„«»‹›「『'‘]")
 
 
 def plain(text: str) -> str:
@@ -42,7 +44,7 @@ def own_words(text: str) -> str:
 
 def unquoted(text: str) -> str:
     """``text`` without what stands in quotation marks, unless all of it does."""
-    if _QUOTES.isdisjoint(text):
+    if not _QUOTE.search(text):
         return text
     stripped = text.strip()
     whole = _QUOTED.match(stripped)
@@ -59,7 +61,7 @@ def _left_out(quoted: re.Match[str]) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a plain text in their order, with one of ``BREAKS`` where a part ends."""
-    return _WORD.findall(text)
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
 def is_scattered(text: str) -> bool:
@@ -70,7 +72,7 @@ def is_scattered(text: str) -> bool:
 class Heard:
     """A message, cut into words once for all that look at it. ``own`` is it without the lines of others."""
 
-    __slots__ = ("own", "plain", "quotes", "scattered", "unique", "words")
+    __slots__ = ("own", "plain", "scattered", "unique", "words")
 
     def __init__(self, text: str) -> None:
         self.own = own_words(text)
@@ -78,7 +80,11 @@ class Heard:
         self.words = words_of(self.plain)
         self.unique = frozenset(self.words)
         self.scattered = is_scattered(self.plain)
-        self.quotes = not _QUOTES.isdisjoint(self.plain)
+
+    @property
+    def quotes(self) -> bool:
+        """True where something may stand in quotation marks."""
+        return _QUOTE.search(self.plain) is not None
 
 
 class Found(NamedTuple):
@@ -103,23 +109,27 @@ class Phrases:
             for form in {written, bare(written)}:
                 self._add(tuple(words_of(form)), kind)
         self._longest = {word: max(map(len, known)) for word, known in self._by_first.items()}
+        self._by_rarest = _by_rarest(words for known in self._by_first.values() for words in known)
+        self._rarest = frozenset(self._by_rarest)
 
     def _add(self, words: tuple[str, ...], kind: str) -> None:
         if words:  # none are left of a phrase that is all signs
             known = self._by_first.setdefault(words[0], {})
             known[words] = known.get(words, frozenset()) | {kind}
 
-    @property
-    def first_words(self) -> frozenset[str]:
-        """The words that a phrase may begin with: without one of them there is nothing to find."""
-        return frozenset(self._by_first)
+    def may_be_among(self, unique: frozenset[str]) -> bool:
+        """False where no phrase has all of its words among these: most texts need not be looked through."""
+        if self._rarest.isdisjoint(unique):
+            return False
+        known = self._by_rarest
+        return any(others <= unique for word in unique & self._rarest for others in known[word])
 
     def find(self, words: list[str]) -> Iterator[Found]:
         """Every phrase among ``words``, none overlapping another."""
         first, free = self._by_first, 0
-        for start, word in enumerate(words):
-            if start >= free and word in first:
-                found = self._at(words, start, word)
+        for start in [place for place, word in enumerate(words) if word in first]:
+            if start >= free:
+                found = self._at(words, start, words[start])
                 if found is not None:
                     free = found.end
                     yield found
@@ -135,6 +145,17 @@ class Phrases:
     def inside(self, text: str) -> Iterator[tuple[str, frozenset[str]]]:
         """The phrases of scattered scripts that stand anywhere in a plain text."""
         return ((phrase, kinds) for phrase, kinds in self.scattered.items() if phrase in text)
+
+
+def _by_rarest(phrases: Iterable[tuple[str, ...]]) -> dict[str, list[frozenset[str]]]:
+    """Phrases as sets of words, by the word of each that the fewest others have."""
+    sets = {frozenset(words) for words in phrases}
+    times = Counter(word for words in sets for word in words)
+    found: dict[str, list[frozenset[str]]] = {}
+    for words in sets:
+        rarest = min(words, key=lambda word: (times[word], -len(word), word))
+        found.setdefault(rarest, []).append(words)
+    return found
 
 
 def bare(text: str) -> str:

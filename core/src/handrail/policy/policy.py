@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import accumulate
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from handrail.durations import format_duration
 from handrail.errors import ConfigError
-from handrail.model import Attempt, Conversation, Message, Role, Urgency
-from handrail.policy.detect import declared, detect
+from handrail.model import Conversation, Message, Role, Urgency
+from handrail.policy.detect import Detect, declared, detect, detect_once
 from handrail.policy.due import DueBy, nothing_promised
 from handrail.policy.facts import Detectors, Facts, Ground, because
 from handrail.policy.flow import Snapshot, mistakes, snapshot
 from handrail.policy.flow_model import Flow
 from handrail.policy.model import Decision, Destination, Fired, Route, Signals, Timing, Trigger, raised
+from handrail.policy.moments import counted, places, until
 from handrail.policy.rules import Rule, compiled
 from handrail.policy.sensitive import built_in
 from handrail.policy.signals import HANDOFF, SIGNALS, RuleError, unknown
 
 Keys = tuple[str | int, ...]
+Fresh = tuple[tuple[str, list[Ground]], ...]
+"""Names of triggers, each with the signals that make it fire."""
 
 
 class Mistakes(ConfigError):
@@ -50,7 +52,7 @@ class Turn:
     index: int
     message: Message
     firing: tuple[str, ...]
-    _fresh: tuple[tuple[str, list[Ground]], ...] = ()
+    _fresh: Fresh = ()
 
     @property
     def fired(self) -> tuple[Fired, ...]:
@@ -155,7 +157,7 @@ class Policy:
     def heard(self, conversation: Conversation) -> tuple[Facts, tuple[str, ...]]:
         """What is known of a conversation, and which detectors failed."""
         hearing = self._hear(conversation)
-        return hearing.facts, hearing.ask_plugins(conversation)[1]
+        return hearing.facts, hearing.ask_plugins(conversation, detect_once)[1]
 
     def _hear(self, conversation: Conversation) -> _Hearing:
         hearing = _Hearing(self, conversation)
@@ -167,6 +169,16 @@ class Policy:
         """What the policy says at ``now`` (an aware time). It changes nothing and asks nobody."""
         hearing = self._hear(conversation)
         _, errors = hearing.ask_plugins(conversation)
+        return self._decided(conversation, hearing, errors, now, default_desk)
+
+    def _decided(
+        self,
+        conversation: Conversation,
+        hearing: _Hearing,
+        errors: tuple[str, ...],
+        now: datetime,
+        default_desk: str,
+    ) -> Decision:
         fired = tuple(
             Fired(name=trigger.name, because=hearing.because(rule))
             for trigger, rule in zip(self.triggers, self.rules, strict=True)
@@ -239,6 +251,21 @@ class Policy:
         why = "takes every handoff" if rule is None else hearing.because(rule)
         return Fired(name=route.name or f"routes[{n}]", because=why)
 
+    def first(self, conversation: Conversation, *, default_desk: str = "") -> tuple[int, Decision] | None:
+        """The first message after which a trigger fires, as its place from 0, and what is decided then.
+
+        A moment is a message and what the AI tried before the next one. The decision is made on the
+        conversation as it was then, at the time of that message.
+        """
+        hearing = _Hearing(self, conversation)
+        for index, message in enumerate(conversation.messages):
+            if hearing.step(index, message):
+                then, now = until(conversation, index + 1), counted(message.at) or datetime.now(UTC)
+                if self._asks_plugins:
+                    return index, self.decide(then, now, default_desk=default_desk)
+                return index, self._decided(then, hearing, (), now, default_desk)
+        return None
+
     def walk(self, conversation: Conversation) -> Iterator[Turn]:
         """The conversation as it happened: what changed with each message.
 
@@ -246,27 +273,15 @@ class Policy:
         After the last message exactly the triggers fire that ``decide`` would name.
         """
         hearing = _Hearing(self, conversation)
-        state = [False] * len(self.rules)
-        firing: tuple[str, ...] = ()
         for index, message in enumerate(conversation.messages):
-            changed = hearing.hear(index, message)
-            if self._asks_plugins and message.role is Role.CUSTOMER:
-                changed |= hearing.ask_plugins(_so_far(conversation, index))[0]
-            changed &= self._uses
-            fresh: tuple[tuple[str, list[Ground]], ...] = ()
-            if changed or index == 0:
-                before = list(state)
-                hearing.update(state, changed, index == 0)
-                if state != before:
-                    new = [n for n, now in enumerate(state) if now and not before[n]]
-                    fresh = tuple((self.triggers[n].name, hearing.grounds(self.rules[n])) for n in new)
-                    firing = tuple(each.name for each, now in zip(self.triggers, state, strict=True) if now)
-            yield Turn(index, message, firing, fresh)
+            fresh = hearing.step(index, message)
+            yield Turn(index, message, hearing.firing, fresh)
 
 
 def _last_words(conversation: Conversation, now: datetime) -> datetime:
     """When the customer wrote last, as far as is known: promises count from there."""
-    times = [m.at for m in conversation.messages if m.role is Role.CUSTOMER and m.at is not None]
+    said = (counted(each.at) for each in conversation.messages if each.role is Role.CUSTOMER)
+    times = [at for at in said if at is not None]
     return min(max(times), now) if times else now
 
 
@@ -280,28 +295,52 @@ class _Hearing:
     def __init__(self, policy: Policy, conversation: Conversation) -> None:
         self._policy = policy
         self.facts = Facts(conversation, policy._detectors, policy._uses, policy._searches)
+        self._conversation = conversation
+        self._state = [False] * len(policy.rules)
+        self.firing: tuple[str, ...] = ()
+        """The triggers that fire by now."""
         self._attempts = places(conversation) if "failed_attempts" in policy._uses else {}
 
-    def hear(self, index: int, message: Message) -> set[str]:
+    def hear(self, index: int, message: Message) -> AbstractSet[str]:
         """The next message, and what the AI tried before the one after it."""
         changed = self.facts.hear(message)
-        for place in (0, 1) if index == 0 else (index + 1,):
-            if place in self._attempts:
-                changed |= self.facts.attempted(self._attempts[place])
+        if self._attempts:
+            for place in (0, 1) if index == 0 else (index + 1,):
+                changed |= self.facts.attempted(self._attempts.get(place, ()))
         return changed
 
-    def ask_plugins(self, conversation: Conversation) -> tuple[set[str], tuple[str, ...]]:
+    def ask_plugins(
+        self, conversation: Conversation, ask: Detect = detect
+    ) -> tuple[set[str], tuple[str, ...]]:
         """Which signals of detectors changed, and which detectors failed."""
         if not self._policy._asks_plugins:
             return set(), ()
-        values, errors = detect(conversation)
+        values, errors = ask(conversation)
         return self.facts.detected(values), tuple(errors)
 
-    def update(self, state: list[bool], changed: set[str], every: bool) -> None:
+    def step(self, index: int, message: Message) -> Fresh:
+        """The next message; the triggers that fire now and did not before, with why."""
+        changed = self.hear(index, message)
+        if self._policy._asks_plugins and message.role is Role.CUSTOMER:
+            changed |= self.ask_plugins(until(self._conversation, index + 1))[0]
+        if index == 0 or not self._policy._uses.isdisjoint(changed):
+            before = list(self._state)
+            self._update(changed, index == 0)
+            if self._state != before:
+                return self._turned(before)
+        return ()
+
+    def _turned(self, before: list[bool]) -> Fresh:
+        triggers = self._policy.triggers
+        self.firing = tuple(each.name for each, now in zip(triggers, self._state, strict=True) if now)
+        new = (n for n, now in enumerate(self._state) if now and not before[n])
+        return tuple((triggers[n].name, self.grounds(self._policy.rules[n])) for n in new)
+
+    def _update(self, changed: AbstractSet[str], every: bool) -> None:
         """Ask the rules again that depend on what ``changed``, or ``every`` one."""
         for n, rule in enumerate(self._policy.rules):
             if every or not rule.uses.isdisjoint(changed):
-                state[n] = bool(rule.holds(self.facts.values))
+                self._state[n] = bool(rule.holds(self.facts.values))
 
     def grounds(self, rule: Rule) -> list[Ground]:
         return [self.facts.ground(path) for path in rule.grounds(self.facts.values)]
@@ -319,34 +358,6 @@ def _waits(timing: Timing) -> str:
         return f"the AI has {format_duration(timing.wait)} more"
     lead = f"{format_duration(timing.lead)} before " if timing.lead else "when "
     return f"handed off {lead}the {timing.sla} is due"
-
-
-def _so_far(conversation: Conversation, index: int) -> Conversation:
-    attempts = [each for place, each in _placed(conversation) if place <= index + 1]
-    messages = conversation.messages[: index + 1]
-    return conversation.model_copy(update={"messages": messages, "attempts": tuple(attempts)})
-
-
-def places(conversation: Conversation) -> dict[int, list[Attempt]]:
-    """What the AI tried, by the number of messages that had been said by then.
-
-    Attempts without a place or times to find one by are taken as the last thing that happened.
-    """
-    found: dict[int, list[Attempt]] = {}
-    for place, attempt in _placed(conversation):
-        found.setdefault(place, []).append(attempt)
-    return found
-
-
-def _placed(conversation: Conversation) -> Iterator[tuple[int, Attempt]]:
-    end = len(conversation.messages)
-    times = [message.at for message in conversation.messages if message.at is not None]
-    times = list(accumulate(times, max)) if len(times) == end else []
-    for attempt in conversation.attempts:
-        if attempt.after is not None:
-            yield min(attempt.after, end), attempt
-        else:
-            yield bisect_right(times, attempt.at) if attempt.at and times else end, attempt
 
 
 def _destination(chosen: Sequence[Destination]) -> dict[str, Any]:

@@ -16,11 +16,15 @@ from handrail.policy.policy import Policy
 
 @dataclass(frozen=True)
 class Readable:
-    """A policy, the desk it sends to where nothing else is said, and what could not be read beside it."""
+    """A policy, the desk it sends to where nothing else is said, and what could not be read beside it.
+
+    ``desks`` are the desks that there are; none: not known.
+    """
 
     policy: Policy
     desk: str = ""
     notice: str = ""
+    desks: tuple[str, ...] = ()
 
 
 def read_policy(path: Path, environ: Mapping[str, str] = os.environ) -> Readable:
@@ -42,7 +46,7 @@ def read_policy(path: Path, environ: Mapping[str, str] = os.environ) -> Readable
         return Readable(policy, _only_desk(data), f"only the policy of {path} is used: {why}")
     if config.policy is None:
         raise _none(path)
-    return Readable(config.policy, config.desk)
+    return Readable(config.policy, config.desk, desks=tuple(config.desks))
 
 
 def _parsed(path: Path) -> dict[str, Any]:

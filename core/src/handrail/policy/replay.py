@@ -25,11 +25,15 @@ NONE = "(none)"
 
 @dataclass(frozen=True)
 class Running:
-    """A policy under the name to show, and the desk that it sends to where nothing else is said."""
+    """A policy under the name to show, and the desk that it sends to where nothing else is said.
+
+    ``desks`` are the desks that there are; none: not known.
+    """
 
     name: str
     policy: Policy
     desk: str = ""
+    desks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

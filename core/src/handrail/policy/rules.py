@@ -100,6 +100,10 @@ def _parsed(text: str, known: Mapping[str, str]) -> Any:
         raise RuleError(_syntax(text, error)) from None
     except errors.RegexSyntaxError:
         raise RuleError(NO_PATTERNS) from None
+    except errors.FunctionCallError:
+        raise RuleError('write matches(text, "pattern")') from None
+    except errors.ArithmeticError:
+        raise RuleError("calculates something that cannot be, such as 1 / 0; remove it") from None
     except errors.EngineError as error:
         _find_the_mistake(text, known)
         if "$" in text:
@@ -140,6 +144,18 @@ def _syntax(text: str, error: errors.RuleSyntaxError) -> str:
         '"': "close the text with a second quotation mark",
         "'": "close the text with a second quotation mark",
         "!": "write not, or != to compare",
+        "“": "write plain quotation marks",
+        "”": "write plain quotation marks",
+        "„": "write plain quotation marks",
+        "‘": "write plain quotation marks",
+        "’": "write plain quotation marks",
+        "AND": "write and, in small letters",
+        "OR": "write or, in small letters",
+        "NOT": "write not, in small letters",
+        "is": "write == null or != null",
+        "contains": 'write "word" in text',
     }
-    cure = cures.get(rest[:1], 'write it like: turns >= 3 and topic == "refund"')
+    cure = cures.get(rest.split(maxsplit=1)[0]) or cures.get(
+        rest[:1], 'write it like: turns >= 3 and topic == "refund"'
+    )
     return f"cannot be read at column {column} ({rest[:12]!r}); {cure}"

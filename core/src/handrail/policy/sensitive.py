@@ -24,12 +24,11 @@ class Sensitive:
         """``replaced`` are lists that take the place of built-in ones, or new categories."""
         lists = {**built_in(), **replaced}
         self._known = Phrases((phrase, name) for name, phrases in lists.items() for phrase in phrases)
-        self._first = self._known.first_words
 
     def categories(self, heard: Heard) -> list[str]:
         """The categories of a message, in the order of the alphabet. Quotations count as well."""
         found: set[str] = set()
-        if not self._first.isdisjoint(heard.unique):
+        if self._known.may_be_among(heard.unique):
             found.update(*(each.kinds for each in self._known.find(heard.words)))
         if heard.scattered:
             found.update(*(kinds for _, kinds in self._known.inside(heard.plain)))

@@ -56,9 +56,12 @@ class Search:
 def unknown(name: str, known: Iterable[str]) -> str:
     """What is said of a name that no condition knows."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-    return f"{name!r} is not known; {hint} What your application gives is fields.{name}"
+    near = get_close_matches(name.lower(), ["true", "false", "null", *names], n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}."
+    return (
+        f"{name!r} is not known; {hint} What your application gives is fields.{name}, "
+        f'a text stands in quotation marks: "{name}"'
+    )
 
 
 NO_PATTERNS = '=~ is not taken; write "word" in text, or matches(text, "pattern")'

@@ -60,21 +60,30 @@ def wait_until(
     """When to hand over so that a promise of ``target`` can still be kept: never before ``now``.
 
     The promise counts from ``since``, the customer's message that waits for an answer; people get ``lead``
-    of working time before it is due.
+    of working time before it is due. Where they want all of it or more, that is now.
     """
+    if lead >= target:
+        return now
     return max(now, earlier(later(since, target, calendar), lead, calendar))
 
 
+def too_long(duration: timedelta, calendar: Calendar | None) -> str | None:
+    """Why so much working time cannot be waited for: it takes more than five years of these hours."""
+    if calendar is None or duration <= calendar.weekly * (LONGEST / timedelta(weeks=1)):
+        return None
+    weekly = format_duration(calendar.weekly)
+    return f"{format_duration(duration)} of working time take years; a week has {weekly}"
+
+
 def endless(sla: Promise, calendar: Calendar | None) -> list[tuple[tuple[str, str], str]]:
-    """Promises that take longer than five years of these hours, each with its keys and why."""
-    return list(_endless(sla, calendar)) if calendar else []
+    """Promises that take longer than five years of these hours, or no time, each with its keys and why."""
+    return list(_endless(sla, calendar))
 
 
-def _endless(sla: Promise, calendar: Calendar) -> Iterator[tuple[tuple[str, str], str]]:
-    most = calendar.weekly * (LONGEST / timedelta(weeks=1))
+def _endless(sla: Promise, calendar: Calendar | None) -> Iterator[tuple[tuple[str, str], str]]:
     for name, targets in (("first_response", sla.first_response), ("resolution", sla.resolution)):
         for urgency, target in targets.items():
-            if target > most:
-                weekly = format_duration(calendar.weekly)
-                why = f"{format_duration(target)} of working time take years; a week has {weekly}"
+            if target <= timedelta(0):
+                yield (name, urgency.value), "is no time at all; write a duration such as 30m, or remove it"
+            elif why := too_long(target, calendar):
                 yield (name, urgency.value), why

@@ -82,6 +82,12 @@ class Compiler:
             raise RuleError('text can only be searched: write "word" in text, or matches(text, "pattern")')
         if name == "matches":
             raise RuleError('write matches(text, "pattern")')
+        if name in ("customer", "fields"):
+            example = "customer.email" if name == "customer" else 'fields.amount, or "amount" in fields'
+            raise RuleError(f"{name} holds several values; name the one that is meant, such as {example}")
+        return self._signal(name)
+
+    def _signal(self, name: str) -> Node:
         self.uses.add(name)
         return Node(lambda values: values.get(name), self.known[name], lambda _: [name])
 
@@ -155,7 +161,8 @@ class Compiler:
             if not isinstance(member.constant, str):
                 raise RuleError('what is looked for in text must be written out: "refund" in text')
             return self._search(f'"{member.constant}" in text', on.contains(member.constant))
-        container = self.node(tree.container)
+        holds_fields = getattr(tree.container, "name", None) == "fields" and tree.container.scope is None
+        container = self._signal("fields") if holds_fields else self.node(tree.container)
         self._must_be(container, tree.container, (TEXT, LIST), "in")
         if getattr(tree.container, "name", None) == "sensitive" and isinstance(member.constant, str):
             self.categories.append(member.constant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,15 +16,18 @@ from handrail.policy.policy import Policy
 _FORM = "write TRIGGER.KEY=VALUE, such as stuck.timing=now"
 
 
-def tried(policy: Policy, changes: Iterable[str]) -> Policy:
+def tried(policy: Policy, changes: Iterable[str], desks: Collection[str] = ()) -> Policy:
     """The policy with each change made, ``TRIGGER.KEY=VALUE``, the value in TOML or as plain text.
 
-    Raises ``InputError`` for a trigger or key that is not there, and for a value that does not fit.
+    ``desks`` are the desks that there are; none: not known. Raises ``InputError`` for a trigger, key or desk
+    that is not there, and for a value that does not fit.
     """
     triggers = {trigger.name: trigger for trigger in policy.triggers}
     for change in changes:
         name, key, value = _parts(change, triggers)
         triggers[name] = _changed(triggers[name], key, value)
+        if key == "desk" and desks and value not in desks:
+            raise InputError(f"no desk {value!r} is configured; {_meant(str(value), desks)}", field="--try")
     try:
         return Policy(
             tuple(triggers.values()), policy.routes, policy.flows, policy.signals, due_by=policy.due_by

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from handrail.model import Attempt, Conversation, Message, Role
+from handrail.model import Conversation, Message, Role
 from handrail.policy.model import Decision
 from handrail.policy.policy import Policy
 from handrail.redact import mask
@@ -49,43 +49,18 @@ def last_words(conversation: Conversation) -> str | None:
 
 
 def first_escalation(policy: Policy, conversation: Conversation, default_desk: str = "") -> Escalation | None:
-    """The first moment at which a trigger fires, and what is decided then; None where none ever does.
-
-    A moment is a message and what the AI tried before the next one. The decision is made on the conversation
-    as it was then, at the time of that message.
-    """
-    if not turns_of(conversation.messages):
+    """The first moment at which a trigger fires, and what is decided then; None where none ever does."""
+    if not any(message.role is Role.CUSTOMER for message in conversation.messages):
         return None
-    turn = next((turn for turn in policy.walk(conversation) if turn.firing), None)
-    if turn is None:
-        return None
-    then = until(conversation, turn.index + 1)
-    now = turn.message.at or datetime.now(UTC)
-    return _escalation(then, policy.decide(then, now, default_desk=default_desk))
+    found = policy.first(conversation, default_desk=default_desk)
+    return _escalation(conversation.messages[: found[0] + 1], found[1]) if found else None
 
 
-def until(conversation: Conversation, messages: int) -> Conversation:
-    """The conversation when so many messages had been said, with what the AI had tried until the next one."""
-    later = conversation.messages[messages:][:1]
-    tried = (attempt for attempt in conversation.attempts if _was_by(attempt, messages, later))
-    return conversation.model_copy(
-        update={"messages": conversation.messages[:messages], "attempts": tuple(tried)}
-    )
-
-
-def _was_by(attempt: Attempt, messages: int, later: tuple[Message, ...]) -> bool:
-    if attempt.after is not None:
-        return attempt.after <= messages
-    if later and attempt.at and later[0].at:
-        return attempt.at < later[0].at
-    return not later
-
-
-def _escalation(then: Conversation, decision: Decision) -> Escalation:
+def _escalation(said: tuple[Message, ...], decision: Decision) -> Escalation:
     return Escalation(
-        turns_of(then.messages),
-        len(then.messages),
-        then.messages[-1].at,
+        turns_of(said),
+        len(said),
+        said[-1].at,
         decision.kind,
         decision.trigger,
         decision.fired[0].because if decision.fired else decision.because,

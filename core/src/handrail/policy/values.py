@@ -23,7 +23,8 @@ def pattern(pattern: str, *, case_sensitive: bool = False) -> Callable[[str], bo
             f"{pattern!r} is no pattern that runs in linear time ({why}); RE2 syntax is taken, without "
             "look-around and back-references"
         ) from None
-    return lambda text: found.search(text) is not None
+    # In bytes, for then the library need not count the characters before what it found.
+    return lambda text: found.search(text.encode("utf-8", "replace")) is not None
 
 
 def contains(word: str) -> Callable[[str], bool]:
