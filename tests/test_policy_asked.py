@@ -10,9 +10,6 @@ from handrail.policy.human import AskedForHuman, languages
 ASKS = {
     "en": """
         I want to talk to a person
-        I'd prefer speaking with a person
-        I would appreciate being transferred to someone who can decide
-        Can I please be connected with an agent?
         I've had enough, real person please
         Can I speak to a human please?
         human
