@@ -47,7 +47,7 @@ class KitBase:
 
     @pytest.fixture
     def hasty(self, simulated: SimulatedDesk, clock: Clock) -> Iterator[World]:
-        """A world that soon gives up a desk that hangs. A slow machine may look like one: count no requests."""
+        """A world that soon gives up a desk that hangs. A slow machine may look like one: no counting."""
         settings = {"timeout": "0.5s", **self.settings}
         with World(simulated, self.connector, clock=clock, settings=settings) as world:
             yield world
