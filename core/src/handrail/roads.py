@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from handrail.connector import Can, Doorbell, Page
 from handrail.context import Context
-from handrail.errors import HandrailError, SignatureError, Unsupported
+from handrail.errors import DeskPaused, HandrailError, SignatureError, Unsupported
 from handrail.fallback import undone
 from handrail.ids import ulid
 from handrail.model import Ticket, Update
@@ -126,7 +126,14 @@ class Roads:
                 self.poll(desk)
         except Exception as trouble:
             error = _words(f"polling {desk}", trouble)
+            if isinstance(trouble, DeskPaused) and trouble.status == 401:  # a 403 may be about reading only
+                self._pause(desk, error)
         self.schedule_poll(desk, delay, error)
+
+    def _pause(self, desk: str, why: str) -> None:
+        """What the desk no longer knows us for, it will not take from us either: no handoff need try that."""
+        with self.context.store.begin() as connection:
+            desks.change(connection, desk, paused_because=why, paused_at=self.context.clock())
 
     def schedule_poll(self, desk: str, delay: float, error: str | None = None) -> None:
         now = self.context.clock()
