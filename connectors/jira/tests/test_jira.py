@@ -677,6 +677,21 @@ def test_trap_13_a_spent_quota_waits_in_the_store_for_up_to_an_hour(start: Start
     assert world.show(delivered)["state"] == State.WITH_HUMANS
 
 
+def test_trap_13_too_many_writes_to_one_issue_hold_up_no_other(start: Start) -> None:
+    world = start()
+    busy = world.deliver()
+    reason = {"RateLimit-Reason": "jira-per-issue-on-write", "Retry-After": "30"}
+    world.desk.fault("status", on="POST /issue/*/comment", status=429, headers=reason)
+    world.rail.say(busy.id, Message(role=Role.CUSTOMER, text="Once more"))
+    world.run(within=1)
+    other = world.hand_off(a_conversation("another", id="c-2"))
+    world.let_pass(20)
+    assert world.show(other)["state"] == State.WITH_HUMANS
+    assert "per-issue" in world.show(busy)["last_error"]
+    world.let_pass(20)
+    assert "Once more" in world.desk.tickets[0].comments[-1].body
+
+
 def test_trap_14_the_number_is_stored_and_the_key_is_for_people(start: Start) -> None:
     world = start()
     delivered = world.deliver()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from handrail import (
     UpdateKind,
     Urgency,
 )
+from handrail.driver import Driver
+from handrail.wire import Transport, Wire
 from handrail_zendesk import Zendesk
 from handrail_zendesk.account import TEST_SECRET
 
@@ -1247,6 +1249,44 @@ def test_trap_10_many_messages_are_one_update() -> None:
     run = Run(zendesk().say(ticket(), Said("01HZMESSAGE1", messages, handoff())), made())
     assert run.sent == ["PUT /tickets/35436"]
     assert all(f"line {n}" in run.body()["comment"]["html_body"] for n in range(40))
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, True),
+        ({"x-rate-limit-remaining": "0"}, True),
+        ({"x-rate-limit-remaining": "0", "zendesk-ratelimit-x": "total=9; remaining=0; resets=9"}, True),
+        ({"x-rate-limit-remaining": "soon"}, True),
+        ({"x-rate-limit-remaining": "612"}, False),
+        ({"rate-limit-remaining": "612"}, False),
+        ({"zendesk-rate-limit-tickets-update": "total=30; remaining=0; resets=540"}, False),
+        ({"zendesk-ratelimit-tickets-index": "total=100; remaining=10; resets=9"}, True),
+    ],
+)
+def test_trap_10_the_limit_of_one_ticket_or_of_the_export_holds_up_nothing_else(
+    headers: dict[str, str], expected: bool
+) -> None:
+    reply = Reply(429, b"{}", {"retry-after": "540"} | headers)
+    driver = Driver(zendesk(), Answering(reply), lambda: NOW)
+    with pytest.raises(NotDone) as late:
+        driver.run(lambda: zendesk().names("groups"))
+
+    assert late.value.after == 540
+    assert (driver.rest() == 540) is expected
+
+
+class Answering(Transport):
+    """A way to a desk that always gives one answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
+        return self.reply
+
+    def close(self) -> None:
+        return None
 
 
 def test_trap_11_ids_may_be_text_or_numbers_and_words_may_be_capitals() -> None:

@@ -265,6 +265,10 @@ class Connector(BaseModel):
         """Seconds to wait where the desk says so in another way than by ``Retry-After``."""
         return None
 
+    def is_for_all(self, reply: Reply) -> bool:
+        """True where a 429 is about all that we ask; else only what was asked waits."""
+        return True
+
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
         """The optional fields that a refusal names, in our words (``group``, ``urgency``, ``owner``,
         ``tags``, ``customer``, ``fields.NAME``), each with the desk's reason.

@@ -287,7 +287,7 @@ class Driver:
         if after is None:
             after = self.connector.retry_after(reply, self.clock())
         message = f"{request.title}: {reply.status} {words}".strip()
-        if reply.status == TOO_MANY:
+        if reply.status == TOO_MANY and self.connector.is_for_all(reply):
             self.rest_for(after)
         if reply.status in _LATER:
             return NotDone(message, after=after)

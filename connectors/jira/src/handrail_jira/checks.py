@@ -57,6 +57,9 @@ class JiraChecks(JiraService):
     def retry_after(self, reply: Reply, now: datetime) -> float | None:
         return refusals.retry_after(reply, now)
 
+    def is_for_all(self, reply: Reply) -> bool:
+        return refusals.is_for_all(reply)
+
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
         named = {theirs: f"fields.{ours}" for ours, theirs in self.fields.items()}
         named |= {self.group_field: "group"} if self.group_as.startswith("field:") else {}

@@ -129,6 +129,9 @@ class ZendeskTickets(ZendeskAccount):
     def key_is_used(self, reply: Reply) -> bool:
         return refusals.key_is_used(reply)
 
+    def is_for_all(self, reply: Reply) -> bool:
+        return refusals.is_for_all(reply)
+
 
 def inert(text: str) -> str:
     """Text in which nothing is a placeholder: Zendesk would replace ``{{ticket.id}}``."""
