@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,10 +80,40 @@ def test_what_nobody_takes_is_raised_at_three_quarters_of_the_time(
     assert told(world, handoff) == [at_risk(handoff)]
     assert (acme.cases[ticket]["urgency"], world.show(handoff)["urgency"]) == ("high", "high")
     assert acme.texts()[1:] == [f"{NOTICE}\nNext group: leads"]
+    assert acme.cases[ticket]["group"] == "leads"
     said = "raised, for nobody has taken it; urgency high; next group leads; noted"
     assert said in timeline(world, handoff)
     (update,) = world.updates(handoff, RISK)
     assert (update.text, update.ticket_id, update.at) == (said, ticket, world.clock())
+
+
+@pytest.mark.parametrize("refused", ["group", "urgency"])
+def test_what_the_desk_refuses_of_a_raise_is_said_in_its_note(
+    raising: Callable[..., World], acme: SimulatedAcme, refused: str
+) -> None:
+    world = raising()
+    handoff, ticket = delivered(world)
+    body = json.dumps({"error": "no", "fields": {refused: "not for you"}})
+    acme.fault("status", on="PUT /cases/*", status=422, body=body)
+    world.let_pass(1.5 * HOUR)
+
+    case = acme.cases[ticket]
+    kept = {"group": "leads", "urgency": "high"} | {refused: {"group": None, "urgency": "normal"}[refused]}
+    assert {name: case[name] for name in kept} == kept
+    assert acme.texts()[1:] == [f"{NOTICE}\nNext group: leads\nNot set: {refused} (not for you)"]
+    assert world.show(handoff)["last_error"] is None
+
+
+def test_a_raise_that_is_refused_for_another_reason_has_failed(
+    raising: Callable[..., World], acme: SimulatedAcme
+) -> None:
+    world = raising()
+    handoff, _ = delivered(world)
+    acme.fault("status", on="PUT /cases/*", status=422, body='{"error": "no", "fields": {"owner": "?"}}')
+    world.let_pass(1.5 * HOUR)
+
+    assert "change failed" in world.show(handoff)["last_error"]
+    assert acme.texts()[1:] == []
 
 
 def test_breaches_are_told_once_each(raising: Callable[..., World], acme: SimulatedAcme) -> None:

@@ -1029,11 +1029,19 @@ def test_nothing_is_deleted() -> None:
 @pytest.mark.parametrize("marker", ["01HZCHANGE1000000000000000", ""])
 def test_a_changes_note_is_private_and_found_again(marker: str) -> None:
     change = Change(status=Status.SOLVED, note="The customer found it", marker=marker)
-    run = Run(freshdesk().change(ticket(), change), answer(said_row(78, "x"), 201), answer(row(status=4)))
-    assert run.sent == ["POST /tickets/35/notes", "PUT /tickets/35"]
-    assert run.requests[0].json["private"] is True
-    assert (marker or "Handrail note-") in run.requests[0].json["body"]
-    assert run.result.ours == ("conversation:78",)
+    run = Run(freshdesk().change(ticket(), change), answer(row(status=4)), answer(said_row(78, "x"), 201))
+    assert run.sent == ["PUT /tickets/35", "POST /tickets/35/notes"]
+    assert run.requests[1].json["private"] is True
+    assert (marker or "Handrail note-") in run.requests[1].json["body"]
+    assert (run.result.ours, run.result.status) == (("conversation:78",), Status.SOLVED)
+
+
+def test_a_ticket_moves_to_the_next_group_and_one_that_is_not_there_is_named() -> None:
+    run = Run(freshdesk().change(ticket(), Change(group="billing")), answer(row(group_id=2)))
+    assert (run.requests[0].json, run.result.group) == ({"group_id": 2}, "2")
+    with pytest.raises(Refused) as refused:
+        Run(freshdesk().change(ticket(), Change(group="leads", note="x", marker="m")))
+    assert refused.value.fields == {"group": "Freshdesk has no group 'leads'"}
 
 
 def test_a_note_on_what_is_archived_is_refused_and_a_mere_status_is_as_it_is() -> None:

@@ -820,6 +820,54 @@ def test_a_group_is_what_the_configuration_says(
     assert "Could not be set" not in words(world)
 
 
+@pytest.mark.parametrize(
+    ("group_as", "groups", "field", "value"),
+    [
+        ("component", {"billing": "Support", "next": "Premium"}, "components", [{"id": "10102"}]),
+        ("label", {"billing": "tier two", "next": "leads"}, "labels", "leads"),
+        ("assignee", {"billing": "ai desk", "next": "Sam Support"}, "assignee", "Sam Support"),
+        (
+            "field:customfield_10052",
+            {"billing": "EMEA", "next": "APAC"},
+            "customfield_10052",
+            {"id": "10201"},
+        ),
+        ("team", {"next": "36885b3c-1bf0-4f85-a357-c5b858c31de4"}, "customfield_10001", "36885b3c"),
+    ],
+)
+@pytest.mark.parametrize("deployment", ["cloud", "data-center"])
+def test_an_issue_moves_to_the_next_group(
+    start: Start, deployment: str, group_as: str, groups: dict[str, str], field: str, value: Any
+) -> None:
+    world = start({"group_as": group_as, "groups": groups}, deployment=deployment)
+    world.deliver(group="billing")
+    known = updates.ticket_of(world.connector, stored_issue(world))
+    driver = world.rail.context.driver("desk")
+    moved = driver.run(lambda: world.connector.change(known, Change(group="next")))
+    (sent,) = [seen.json for seen in world.desk.requests if seen.method == "PUT"]
+    if group_as == "label":
+        assert sent == {"update": {"labels": [{"remove": "tier_two"}, {"add": "leads"}]}}
+        assert {"handoff", "leads"} <= set(only(world).tags)
+        assert "tier_two" not in only(world).tags
+    elif group_as == "assignee":
+        assert (only(world).assignee, moved.assignee) == (value, value)
+    elif group_as == "team":
+        assert str(sent["fields"][field]).startswith(value)
+    else:
+        assert sent == {"fields": {field: value}}
+        assert moved.group == groups["next"]
+    assert moved.updated_at == known.updated_at  # what was said meanwhile is still to be read
+
+
+def stored_issue(world: World) -> dict[str, Any]:
+    driver, path = world.rail.context.driver("desk"), world.connector.at(f"/issue/{only(world).id}")
+
+    def asked() -> Generator[Any, Reply, Any]:
+        return (yield Request("GET", path, params={"fields": world.connector.fields_read})).json
+
+    return driver.run(asked)
+
+
 @pytest.mark.parametrize("group_as", ["component", "team", "assignee", "field:customfield_10052"])
 def test_a_group_that_is_not_there_is_said(start: Start, group_as: str) -> None:
     world = start({"group_as": group_as, "groups": {"billing": "Nobody at all"}})

@@ -519,6 +519,14 @@ def test_a_configured_urgency_is_used() -> None:
     assert run.body()["priority"] == "urgent"
 
 
+def test_a_ticket_moves_to_the_next_group_and_one_that_is_not_there_is_named() -> None:
+    run = Run(zendesk().change(ticket(), Change(group="billing")), made(group_id=2))
+    assert (run.body()["group_id"], run.result.group) == (2, "2")
+    with pytest.raises(Refused) as refused:
+        Run(zendesk().change(ticket(), Change(group="leads", note="x", marker="m")))
+    assert refused.value.fields == {"group": "Zendesk Support has no group 'leads'"}
+
+
 @pytest.mark.parametrize("marker", ["01HZCHANGE1", ""])
 def test_a_note_is_internal_and_can_be_found_again(marker: str) -> None:
     run = Run(

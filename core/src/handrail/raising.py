@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from handrail import accept
 from handrail.beside import hand_off_beside, where
+from handrail.connector import Can
 from handrail.context import Context
 from handrail.model import Handoff, State, UpdateKind, Urgency
 from handrail.policy.chain import Chain, Link, Raise, chain, raised
@@ -95,6 +96,8 @@ class Raising:
         lines = [rule.notice, f"Next group: {rule.group}" if rule.group else None]
         note = "\n".join(filter(None, lines))
         change = {"urgency": urgency if urgency != before else None, "note": note or None}
+        if Can.MOVE in self.context.connector(row.desk).can:
+            change["group"] = rule.group
         given = {name: value for name, value in change.items() if value}
         if given:
             accept.queue(self.context, connection, row.id, "change", given)

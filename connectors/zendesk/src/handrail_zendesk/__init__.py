@@ -45,7 +45,7 @@ class Zendesk(ZendeskTickets):
 
     name = "zendesk"
     title = "Zendesk Support"
-    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE
+    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE | Can.MOVE
     signature = Hmac(
         header="X-Zendesk-Webhook-Signature",
         over="{timestamp}{body}",
@@ -91,6 +91,8 @@ class Zendesk(ZendeskTickets):
         if change.status is Status.DELETED:
             raise Unsupported("Handrail deletes no Zendesk ticket; solve it")
         values: dict[str, Any] = {}
+        if change.group:
+            values["group_id"] = int((yield from self.group_to(change.group)))
         if change.urgency:
             values["priority"] = {**self.urgencies, **self.urgency}[change.urgency]
         if change.status:
