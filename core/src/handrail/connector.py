@@ -341,7 +341,7 @@ class Connector(BaseModel):
         return fallback, why
 
     def _group_id(self, name: str | None) -> Steps[str | None]:
-        if name is None or not self.named_groups or name.isdigit():
+        if name is None or not self.named_groups or (name.isascii() and name.isdigit()):
             return name
         return (yield from self.id_of("groups", name))
 

@@ -54,7 +54,7 @@ class FreshdeskTickets(FreshdeskPolls):
         who = handoff.owner
         if not who or "owner" in handoff.unset:
             return None, handoff
-        found = who if who.isdigit() else (yield from self.id_of(f"agent {who}", who))
+        found = who if who.isascii() and who.isdigit() else (yield from self.id_of(f"agent {who}", who))
         why = {} if found else {"owner": f"Freshdesk has no agent {who!r}"}
         return int(found) if found else None, handoff.model_copy(update={"unset": handoff.unset | why})
 

@@ -71,8 +71,8 @@ class Zendesk(ZendeskTickets):
             "priority": wishes.urgency,
             "tags": self._tags(final),
             "custom_fields": [{"id": int(field), "value": value} for field, value in wishes.fields.items()],
-            "brand_id": self.brand,
-            "ticket_form_id": self.form,
+            "brand_id": None if "brand" in final.unset else self.brand,
+            "ticket_form_id": None if "form" in final.unset else self.form,
         }
         return (yield from self._post(values, final.marker))
 

@@ -16,6 +16,9 @@ WORDS = {
     "current_tags": "tags",
     "requester": "customer",
     "submitter": "customer",
+    "brand": "brand",
+    "form": "form",
+    "ticket_form": "form",
 }
 """Fields that a refusal names, in our words. A submitter goes with the customer."""
 ACCOUNT = ("x-rate-limit-remaining", "rate-limit-remaining")

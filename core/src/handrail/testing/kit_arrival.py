@@ -79,10 +79,11 @@ class ArrivalTests(KitBase):
         assert urgent.priority != low.priority
 
     def test_a_group_that_the_desk_lacks_is_said_in_the_text(self, world: World) -> None:
-        handoff = world.deliver(group="Nobody Has This Group")
+        for number, group in enumerate(("Nobody Has This Group", "²")):  # the second is no number of a group
+            handoff = world.deliver(a_conversation(id=f"c-{number}"), group=group)
 
-        assert world.show(handoff)["state"] == State.WITH_HUMANS
-        assert "Nobody Has This Group" in " ".join(c.body for c in world.desk.tickets[0].comments)
+            assert world.show(handoff)["state"] == State.WITH_HUMANS
+            assert group in " ".join(comment.body for comment in world.desk.tickets[number].comments)
 
     def test_a_raise_moves_the_ticket_to_the_next_group_or_says_why(
         self, simulated: SimulatedDesk, clock: Clock
