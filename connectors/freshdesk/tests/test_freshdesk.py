@@ -1309,6 +1309,14 @@ def test_an_agent_is_asked_for_by_address() -> None:
     assert run.result == {"bo@acme.test": "7"}
 
 
+def test_a_key_that_may_not_look_for_agents_delays_no_handoff() -> None:
+    assert Run(freshdesk().names("agent bo@acme.test"), DENIED).result == {}
+    made = Run(freshdesk().create(handoff(owner="bo@acme.test")), answer(row(), 201), names={"groups": {}})
+    assert "owner: Freshdesk shows us no agent 'bo@acme.test'" in made.requests[0].json[
+        "description"
+    ].replace("&#x27;", "'")
+
+
 def test_names_that_freshdesk_does_not_have_are_unsupported() -> None:
     with pytest.raises(Unsupported):
         freshdesk().names("moods").send(None)
