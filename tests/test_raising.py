@@ -212,6 +212,17 @@ def test_an_answer_stops_it(raising: Callable[..., World], acme: SimulatedAcme, 
     assert row(world, handoff).watch_at == handoff.due.resolution  # only this is still open
 
 
+def test_what_a_machine_of_the_desk_says_is_no_answer(
+    raising: Callable[..., World], acme: SimulatedAcme
+) -> None:
+    world = raising(Raise(unless="answered", at="80%"))
+    handoff, ticket = delivered(world)
+    acme.happens(ticket, "reply", id="note:900", text="We have your request.", by="system", public=True)
+    assert world.poll() == 1
+    world.let_pass(3 * HOUR)
+    assert told(world, handoff) == [at_risk(handoff), breach(handoff)]
+
+
 def test_an_answer_after_the_raise_keeps_the_breach_away(
     raising: Callable[..., World], acme: SimulatedAcme
 ) -> None:

@@ -137,9 +137,9 @@ def _is_met(connection: sa.Connection, row: Any, unless: str) -> bool:
 
 
 def _is_answered(connection: sa.Connection, row: Any) -> bool:
-    """True where a person has written to the customer."""
+    """True where a person has written to the customer; that a desk's automation did is not enough."""
     said = updates.of_handoff(connection, row.id)
-    return any(each.kind is UpdateKind.REPLY and each.actor.kind not in ("ai", "customer") for each in said)
+    return any(each.kind is UpdateKind.REPLY and each.actor.kind == "human" for each in said)
 
 
 def _is_taken(connection: sa.Connection, row: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from handrail import Actor, Mail, Page, Status, Ticket, Undone, Update, UpdateKind
-from handrail_email import bounces, replies, tokens, trust
+from handrail_email import bounces, floods, replies, tokens, trust
 from handrail_email.letters import Letter, names_of, remembering
 from handrail_email.settings import EmailAccount
 
@@ -29,10 +29,14 @@ def page(
         elif ticket_id := _ticket_of(letter, tickets):
             ticket = tickets.get(ticket_id)
             said = list(_said(letter, ticket_id, ticket))
+            if ticket is not None and said:
+                ticket = floods.heard(ticket, letter)
+                said = [_too_many(letter, ticket_id)] if floods.is_one(ticket, letter) else said
             updates += said
             if ticket is not None:
                 tickets[ticket_id] = _after(remembering(ticket, letter), said)
-    learnt = [tickets[ticket.id] for ticket in known if tickets[ticket.id] != ticket]
+    after = [(ticket, floods.lately(tickets[ticket.id])) for ticket in known]
+    learnt = [ticket for before, ticket in after if ticket != before]
     return Page(updates, learnt, cursor, more, undone)
 
 
@@ -112,6 +116,14 @@ def _not_taken(letter: Letter, ticket_id: str) -> Update:
     text = f"A mail from {address} was not taken: the sender {why}"
     note = _made(letter, ticket_id, UpdateKind.NOTE, actor=Actor(), text=text, public=False)
     return note.model_copy(update={"id": f"mail:{ticket_id}:not-taken:{address}"})
+
+
+def _too_many(letter: Letter, ticket_id: str) -> Update:
+    text = (
+        f"More than {floods.MOST} mails came within an hour; the others lie in the mailbox and were not taken"
+    )
+    note = _made(letter, ticket_id, UpdateKind.NOTE, actor=Actor(), text=text, public=False)
+    return note.model_copy(update={"id": f"mail:{ticket_id}:too-many:{letter.arrived.at:%Y%m%d%H}"})
 
 
 def _made(letter: Letter, ticket_id: str, kind: UpdateKind, suffix: str = "", **more: Any) -> Update:
