@@ -507,7 +507,20 @@ def test_without_a_fallback_it_waits_for_a_person(world: World) -> None:
     assert len(desk_of(world).mails) == 2
 
 
-@pytest.mark.parametrize("action", ["delayed", "delivered"])
+def test_a_report_that_a_mail_is_late_is_a_note_and_changes_nothing(with_fallback: World) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    sender = desk_of(world).mails[0].sender
+    desk_of(world).arrives(a_bounce(world, action="delayed"), to=sender, sender="")
+    desk_of(world).arrives(a_bounce(world, action="delayed"), to="bot+b.x.y@handrail.test", sender="")
+    world.poll()
+
+    assert world.show(handoff)["desk"] == "desk"
+    [(kind, text)] = said(world, handoff)
+    assert (kind, "its server goes on trying: smtp; 550 5.1.1" in str(text)) == ("note", True)
+
+
+@pytest.mark.parametrize("action", ["relayed", "delivered"])
 def test_a_report_of_something_else_changes_nothing(with_fallback: World, action: str) -> None:
     world = with_fallback
     handoff = world.deliver()

@@ -68,6 +68,12 @@ def definite(mail: Message, *, to_bounce_address: bool) -> Bounce | None:
     return Bounce(_excerpt(words), tuple(named.lower().replace(",", " ").split()), _returned(mail))
 
 
+def delay(mail: Message) -> Bounce | None:
+    """What a server reports that goes on trying; None for every other mail."""
+    late = [about for about, _ in _reports(mail) if str(about["Action"]).strip().lower() == "delayed"]
+    return _told(mail, late) if late else None
+
+
 def _is_a_vacation_note(mail: Message) -> bool:
     """These go to the envelope's sender as well (https://www.rfc-editor.org/rfc/rfc3834)."""
     names = ("X-Autoreply", "X-Autorespond", "X-Vacation", "X-Auto-Response-Suppress")

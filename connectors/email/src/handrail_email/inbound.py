@@ -26,6 +26,8 @@ def page(
             continue
         if letter.bounce:
             undone += _returned(letter, letter.bounce)
+        elif late := bounces.delay(letter.mail):
+            updates += _delayed(letter, late)
         elif ticket_id := _ticket_of(letter, tickets):
             ticket = tickets.get(ticket_id)
             said = list(_said(letter, ticket_id, ticket))
@@ -54,14 +56,26 @@ def _after(ticket: Ticket, said: Sequence[Update]) -> Ticket:
 
 
 def _returned(letter: Letter, bounce: bounces.Bounce) -> Iterator[Undone]:
-    """A mail of ours came back. That our own copy did means nothing."""
-    if bounce.recipients and set(bounce.recipients) <= {letter.account.answers.lower()}:
+    """A mail of ours came back."""
+    if _is_about_our_copy(letter, bounce):
         return
     named = next(iter(tokens.ours([bounce.about])), None)
     ticket_id = letter.addressed(tokens.BOUNCE) or (named[0] if named else None)
     if ticket_id:
         marker = named[1] if named and named[0] == ticket_id and named[1] != "0" else None
         yield Undone(ticket_id, f"the mail came back: {bounce.why}", marker)
+
+
+def _is_about_our_copy(letter: Letter, bounce: bounces.Bounce) -> bool:
+    """That the copy to ourselves did not arrive means nothing."""
+    return bool(bounce.recipients) and set(bounce.recipients) <= {letter.account.answers.lower()}
+
+
+def _delayed(letter: Letter, late: bounces.Bounce) -> Iterator[Update]:
+    ticket_id = letter.addressed(tokens.BOUNCE)
+    if ticket_id and not _is_about_our_copy(letter, late):
+        text = f"A mail of ours has not arrived yet, its server goes on trying: {late.why}"
+        yield _made(letter, ticket_id, UpdateKind.NOTE, actor=Actor(), text=text, public=False)
 
 
 def _ticket_of(letter: Letter, tickets: Mapping[str, Ticket]) -> str | None:
