@@ -16,11 +16,6 @@ from handrail.testing.world import fresh_store
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def acme(clock: Clock) -> Iterator[SimulatedAcme]:
     with SimulatedAcme(clock=clock) as desk:
         yield desk

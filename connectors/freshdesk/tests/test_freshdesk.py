@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.outside import SHARED
 
 from handrail import (
     Change,
@@ -50,7 +51,7 @@ from handrail_freshdesk.polls import LAST_PAGE, Window
 from handrail_freshdesk.simulated import GROUPS, SimulatedFreshdesk
 from handrail_freshdesk.updates import stamp
 
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "freshdesk"
+FIXTURES = SHARED / "fixtures" / "freshdesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 MARKER = "01HZ0000000000000000000001"
 NAMES = {

@@ -18,6 +18,7 @@ import jwt
 import pytest
 from jsonschema import Draft4Validator
 from pydantic import ValidationError
+from tests.outside import SHARED
 
 from handrail import (
     Change,
@@ -52,7 +53,7 @@ from handrail_jira.issues import word_of
 from handrail_jira.simulated import SimulatedJira, text
 from handrail_jira.wiki import Wiki, escaped
 
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "jira"
+FIXTURES = SHARED / "fixtures" / "jira"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 MARKER = "01HZ0000000000000000000001"
 KNOWN = {"url": "https://acme.atlassian.net", "email": "bot@acme.test", "api_token": "t0k", "project": "SUP"}

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.outside import SHARED
 
 from handrail import (
     Change,
@@ -44,7 +45,7 @@ from handrail.wire import Transport, Wire
 from handrail_zendesk import Zendesk
 from handrail_zendesk.account import TEST_SECRET
 
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "zendesk"
+FIXTURES = SHARED / "fixtures" / "zendesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 NAMES = {
     "groups": {"Support": "1", "Billing Tier 2": "2"},

@@ -20,7 +20,7 @@ def heard(ticket: Ticket, letter: Letter) -> Ticket:
 def is_one(ticket: Ticket, letter: Letter) -> bool:
     """True behind the first mails of an hour; the same mail read once more has the same answer."""
     until = int(letter.arrived.at.timestamp())
-    return sum(until - HOUR < at <= until for at in ticket.raw[_HEARD].values()) > MOST
+    return bool(sum(until - HOUR < at <= until for at in ticket.raw[_HEARD].values()) > MOST)
 
 
 def lately(ticket: Ticket) -> Ticket:
