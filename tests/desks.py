@@ -253,7 +253,7 @@ class SimulatedAcme(SimulatedDesk):
         self.lag = timedelta(0)
         self.uploads = OLD
         self.key_window = timedelta(hours=2)
-        self.groups = {"Support": "1", "Billing": "2", "leads": "3"}
+        self.groups = {"Support": "1", "Billing": "2"}
         self.page_size = 100
         self.before: Callable[[], Any] = lambda: None
         self._numbers = itertools.count(1)

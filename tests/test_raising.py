@@ -28,8 +28,9 @@ RISK, BREACH = UpdateKind.SLA_AT_RISK, UpdateKind.SLA_BREACHED
 
 
 @pytest.fixture
-def raising(worlds: Worlds) -> Callable[..., World]:
+def raising(worlds: Worlds, acme: SimulatedAcme) -> Callable[..., World]:
     """A world that raises; its promises: an answer in two hours, a solution in eight."""
+    acme.groups["leads"] = "3"
 
     def make(*rules: Raise, **more: Any) -> World:
         return worlds(**{"sla": SLA, "raises": rules or (RAISE,)} | more)
