@@ -65,7 +65,7 @@ class Acme(Connector):
 
     name = "acme"
     title = "Acme"
-    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE
+    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE | Can.MOVE
     signature = Hmac(header="X-Acme-Signature", over="{timestamp}.{body}", timestamp_header="X-Acme-Time")
     dialect = Plain()
     api = "/v1"
@@ -146,16 +146,18 @@ class Acme(Connector):
         return next((row for row in reply.json if row["marker"] == marker), None)
 
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
-        values = {"status": change.status, "urgency": change.urgency}
+        group = (yield from self.group_to(change.group)) if change.group else None
+        values = {"status": change.status, "urgency": change.urgency, "group": group}
         given = {key: value for key, value in values.items() if value}
-        ours: tuple[str, ...] = ()
+        changed = yield Request("PUT", f"/cases/{ticket.id}", json=given, repeatable=True)
+        case, ours = changed.json, tuple[str, ...]()
         if change.note:
             note = {"text": change.note, "marker": change.marker}
             safe = self.safe(change.marker, self._note(ticket, change.marker))
             reply = yield Request("POST", f"/cases/{ticket.id}/notes", json=note, **safe)
-            ours = (f"note:{(reply.found or reply.json)['id']}",)
-        changed = yield Request("PUT", f"/cases/{ticket.id}", json=given, repeatable=True)
-        return self.ticket(changed.json).model_copy(update={"ours": ours})
+            noted = reply.found or reply.json
+            case, ours = noted["case"], (f"note:{noted['id']}",)
+        return self.ticket(case).model_copy(update={"ours": ours})
 
     def explain(self, reply: Reply) -> str:
         return str(reply.data.get("error")) if isinstance(reply.data, dict) else super().explain(reply)
@@ -355,7 +357,9 @@ class SimulatedAcme(SimulatedDesk):
 
     @route("PUT", "/cases/{id}")
     def change(self, seen: Seen, id: str) -> Reply:
-        self._case(id).update(seen.json)
+        names = {number: name for name, number in self.groups.items()}
+        moved = {"group": names[seen.json["group"]]} if "group" in seen.json else {}
+        self._case(id).update(seen.json | moved)
         self._touch(id)
         return answer(self._seen(self._case(id)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import statistics
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def functions(path: Path) -> Iterator[int]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             yield (node.end_lineno or 0) - (body[0].lineno if body else node.lineno) + 2
+
+
+def test_the_top_level_holds_what_it_was_given() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout: what is tracked is not known")
+    places = {line.partition("/")[0] for line in listed.stdout.splitlines()}
+    wanted = {"pyproject.toml", "README.md", "core", "connectors", "tests", "contrib"}
+
+    assert {place for place in places if not place.startswith(".")} - {"LICENSE", "CONTRIBUTING.md"} == wanted
 
 
 def test_core_imports_no_connector() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,8 +28,9 @@ RISK, BREACH = UpdateKind.SLA_AT_RISK, UpdateKind.SLA_BREACHED
 
 
 @pytest.fixture
-def raising(worlds: Worlds) -> Callable[..., World]:
+def raising(worlds: Worlds, acme: SimulatedAcme) -> Callable[..., World]:
     """A world that raises; its promises: an answer in two hours, a solution in eight."""
+    acme.groups["leads"] = "3"
 
     def make(*rules: Raise, **more: Any) -> World:
         return worlds(**{"sla": SLA, "raises": rules or (RAISE,)} | more)
@@ -79,10 +81,40 @@ def test_what_nobody_takes_is_raised_at_three_quarters_of_the_time(
     assert told(world, handoff) == [at_risk(handoff)]
     assert (acme.cases[ticket]["urgency"], world.show(handoff)["urgency"]) == ("high", "high")
     assert acme.texts()[1:] == [f"{NOTICE}\nNext group: leads"]
+    assert acme.cases[ticket]["group"] == "leads"
     said = "raised, for nobody has taken it; urgency high; next group leads; noted"
     assert said in timeline(world, handoff)
     (update,) = world.updates(handoff, RISK)
     assert (update.text, update.ticket_id, update.at) == (said, ticket, world.clock())
+
+
+@pytest.mark.parametrize("refused", ["group", "urgency"])
+def test_what_the_desk_refuses_of_a_raise_is_said_in_its_note(
+    raising: Callable[..., World], acme: SimulatedAcme, refused: str
+) -> None:
+    world = raising()
+    handoff, ticket = delivered(world)
+    body = json.dumps({"error": "no", "fields": {refused: "not for you"}})
+    acme.fault("status", on="PUT /cases/*", status=422, body=body)
+    world.let_pass(1.5 * HOUR)
+
+    case = acme.cases[ticket]
+    kept = {"group": "leads", "urgency": "high"} | {refused: {"group": None, "urgency": "normal"}[refused]}
+    assert {name: case[name] for name in kept} == kept
+    assert acme.texts()[1:] == [f"{NOTICE}\nNext group: leads\nNot set: {refused} (not for you)"]
+    assert world.show(handoff)["last_error"] is None
+
+
+def test_a_raise_that_is_refused_for_another_reason_has_failed(
+    raising: Callable[..., World], acme: SimulatedAcme
+) -> None:
+    world = raising()
+    handoff, _ = delivered(world)
+    acme.fault("status", on="PUT /cases/*", status=422, body='{"error": "no", "fields": {"owner": "?"}}')
+    world.let_pass(1.5 * HOUR)
+
+    assert "change failed" in world.show(handoff)["last_error"]
+    assert acme.texts()[1:] == []
 
 
 def test_breaches_are_told_once_each(raising: Callable[..., World], acme: SimulatedAcme) -> None:
@@ -191,6 +223,17 @@ def test_an_answer_stops_it(raising: Callable[..., World], acme: SimulatedAcme, 
     assert told(world, handoff) == []
     assert acme.cases[ticket]["urgency"] == "normal"
     assert row(world, handoff).watch_at == handoff.due.resolution  # only this is still open
+
+
+def test_what_a_machine_of_the_desk_says_is_no_answer(
+    raising: Callable[..., World], acme: SimulatedAcme
+) -> None:
+    world = raising(Raise(unless="answered", at="80%"))
+    handoff, ticket = delivered(world)
+    acme.happens(ticket, "reply", id="note:900", text="We have your request.", by="system", public=True)
+    assert world.poll() == 1
+    world.let_pass(3 * HOUR)
+    assert told(world, handoff) == [at_risk(handoff), breach(handoff)]
 
 
 def test_an_answer_after_the_raise_keeps_the_breach_away(

@@ -641,6 +641,33 @@ def test_a_desk_that_is_paused_is_not_polled(world: World, acme: SimulatedAcme) 
     assert acme.seen("GET /events") != []
 
 
+def test_a_poll_that_the_desk_refuses_our_credentials_pauses_it(world: World, acme: SimulatedAcme) -> None:
+    world.deliver()
+    acme.fault("status", on="GET /events", status=401, times=2)
+    world.rail.roads.schedule_poll("desk", 0)
+    world.run(within=10)
+
+    asked = len(acme.requests)
+    waiting = world.hand_off(a_conversation("while it is paused", id="c-paused"))
+    world.run(within=600)
+    assert len(acme.requests) == asked
+    assert "paused" in world.show(waiting)["last_error"]
+
+    acme.faults.clear()
+    world.rail.check()
+    world.run(within=120)
+    assert world.show(waiting)["state"] == State.WITH_HUMANS
+
+
+def test_a_poll_that_we_may_not_make_stops_no_handoff(world: World, acme: SimulatedAcme) -> None:
+    acme.fault("status", on="GET /events", status=403, times=99)
+    world.rail.roads.schedule_poll("desk", 0)
+    world.run(within=10)
+
+    assert "403" in (poll_error(world) or "")
+    assert world.show(world.deliver())["state"] == State.WITH_HUMANS
+
+
 def test_an_old_poll_job_does_nothing(world: World, acme: SimulatedAcme) -> None:
     world.rail.roads.schedule_poll("desk", 0)
     world.rail.roads.schedule_poll("desk", 0)

@@ -13,20 +13,11 @@ from handrail.testing import Clock, World
 from handrail_email import Email
 from handrail_email.simulated import SimulatedMail
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "email"
-
 
 @pytest.fixture(scope="session")
-def fixtures() -> Path:
-    """The folder of recorded mails, which stands beside the repository."""
-    if not SHARED.is_dir():
-        pytest.skip("the recorded mails are not at shared/fixtures/email beside the repository")
-    return SHARED
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def fixtures(shared: Path) -> Path:
+    """The folder of recorded mails."""
+    return shared / "fixtures" / "email"
 
 
 MakeWorld = Callable[..., World]

@@ -329,6 +329,7 @@ def test_check_says_what_works_and_what_is_missing(make_world: Any) -> None:
     assert found["smtp"].ok
     assert found["imap"].ok
     assert "whoever writes in a colleague's name is believed" in found["authserv_id"].message
+    assert found["authserv_id"].warning
 
     missing = make_world(settings={"sent_folder": "Nowhere"}).rail.check()
     assert any(not each.ok and "no folder 'Nowhere'" in each.message for each in missing)

@@ -346,11 +346,33 @@ def test_a_page_is_no_limit(world: World) -> None:
     handoff = world.deliver()
     for number in range(120):
         desk_of(world).arrives(a_mail(f"number {number}"), to=reply_to(world))
+        world.clock.advance(60)
     world.poll()
     world.poll()
 
     replies = [text for kind, text in said(world, handoff) if kind == "reply"]
     assert replies == [f"number {number}" for number in range(120)]
+
+
+def test_two_machines_that_answer_each_other_come_to_an_end(world: World) -> None:
+    handoff = world.deliver()
+
+    def more(count: int) -> list[tuple[str, str | None]]:
+        for number in range(count):
+            desk_of(world).arrives(a_mail(f"Thank you ({number} of {count})"), to=reply_to(world))
+            world.clock.advance(5)
+        world.poll()
+        return [each for each in said(world, handoff) if each[0] != "status"]
+
+    first = more(70)
+    assert [kind for kind, _ in first] == ["reply"] * 60 + ["note"]
+    assert "More than 60 mails came within an hour" in str(first[-1][1])
+    assert more(5) == first
+
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="Any news?"))  # reads the thread once more
+    world.let_pass(7200)
+    assert [each for each in said(world, handoff) if each[0] != "status"] == first
+    assert [kind for kind, _ in more(1)][-1] == "reply"
 
 
 def test_a_huge_mail_is_read_from_its_beginning(world: World) -> None:
@@ -485,7 +507,20 @@ def test_without_a_fallback_it_waits_for_a_person(world: World) -> None:
     assert len(desk_of(world).mails) == 2
 
 
-@pytest.mark.parametrize("action", ["delayed", "delivered"])
+def test_a_report_that_a_mail_is_late_is_a_note_and_changes_nothing(with_fallback: World) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    sender = desk_of(world).mails[0].sender
+    desk_of(world).arrives(a_bounce(world, action="delayed"), to=sender, sender="")
+    desk_of(world).arrives(a_bounce(world, action="delayed"), to="bot+b.x.y@handrail.test", sender="")
+    world.poll()
+
+    assert world.show(handoff)["desk"] == "desk"
+    [(kind, text)] = said(world, handoff)
+    assert (kind, "its server goes on trying: smtp; 550 5.1.1" in str(text)) == ("note", True)
+
+
+@pytest.mark.parametrize("action", ["relayed", "delivered"])
 def test_a_report_of_something_else_changes_nothing(with_fallback: World, action: str) -> None:
     world = with_fallback
     handoff = world.deliver()

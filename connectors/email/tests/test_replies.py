@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handrail import Status
-from handrail_email import parts, replies
+from handrail_email import bounces, inbound, letters, parts, replies, tokens, trust
 
 
 def cases(fixtures: Path) -> list[dict[str, Any]]:
@@ -64,6 +67,62 @@ def test_the_work_grows_with_the_text_and_no_faster(unit: str, monkeypatch: pyte
 
     small, large = work(8_000), work(64_000)
     assert large <= 8 * small + 200
+
+
+@pytest.mark.parametrize("module", [bounces, inbound, letters, parts, replies, tokens, trust])
+def test_no_pattern_repeats_without_a_bound(module: ModuleType) -> None:
+    """One that does may look at each character of a mail once for each other character."""
+    assert [
+        name for name, each in vars(module).items() if isinstance(each, re.Pattern) and endless(each)
+    ] == []
+
+
+def endless(pattern: re.Pattern[str]) -> bool:
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern.pattern)
+    return re.search(r"[*+](?!\))|\{\d*,\}", bare) is not None
+
+
+def test_reading_html_joins_its_texts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    class Texts:
+        def __init__(self) -> None:
+            self.kept: list[str] = []
+
+        def append(self, text: str) -> None:
+            self.kept.append(text)
+
+        def __iter__(self) -> Iterator[str]:
+            looked.append(len(self.kept))
+            return iter(self.kept)
+
+    class Reader(parts._Reader):
+        def __init__(self) -> None:
+            super().__init__()
+            self.texts = Texts()  # type: ignore[assignment]
+
+    monkeypatch.setattr(parts, "_Reader", Reader)
+    mail = parts.parsed(b"Content-Type: text/html\r\n\r\n" + b"<p class=gmail_quote>" * 1000 + b"Hi")
+
+    assert parts.plain_text(mail) == "Hi"
+    assert len(looked) == 1
+
+
+def test_no_header_is_longer_than_the_library_reads_quickly() -> None:
+    words = b"=?utf-8?q?a?= " * 20_000
+    text = b"Subject: " + words + b"\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    mail = parts.parsed(
+        text + b"Content-Type: text/plain" + b"; a=b" * 20_000 + b"\r\n\r\nHello\r\n--b--\r\n"
+    )
+
+    assert parts.plain_text(mail).strip() == "Hello"
+    assert all(len(value) <= parts.MAX_HEADER for part in parts.walk(mail) for value in part.values())
+
+
+def test_a_charset_that_is_none_and_slow_is_not_used() -> None:
+    mail = parts.parsed(b"Content-Type: text/plain; charset=punycode\r\n\r\nThank you")
+
+    assert parts.plain_text(mail) == "Thank you"
 
 
 def test_the_recorded_attack_keeps_what_was_written() -> None:

@@ -7,14 +7,13 @@ says why.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
+from tests.outside import Spec, cut
 
 from handrail.steps import Reply
 from handrail.testing.wire import Seen
@@ -38,8 +37,6 @@ OPERATIONS = (
     ("GET", "/ticket_fields"),
 )
 """The operations of the simulated desk and of the connector that the file knows."""
-
-Spec = dict[str, Any]
 
 
 class Checker:
@@ -94,39 +91,10 @@ def _request(seen: Seen) -> MockRequest:
 
 def _api(file: Path) -> OpenAPI:
     whole = yaml.safe_load(file.read_text())
-    spec = _cut(whole)
+    spec = cut(whole, OPERATIONS, HOST)
     _amend(spec)
     spec["paths"] = {f"/api/v2{path}": item for path, item in spec["paths"].items()}
     return OpenAPI.from_dict(_nullable(spec), config=Config(spec_validator_cls=None))
-
-
-def _cut(whole: Spec) -> Spec:
-    """The file with only the operations above and the components that they need."""
-    paths: Spec = {}
-    for method, path in OPERATIONS:
-        paths.setdefault(path, {})[method.lower()] = whole["paths"][path][method.lower()]
-    components: Spec = {"securitySchemes": whole["components"]["securitySchemes"]}
-    todo = list(_references(paths))
-    while todo:
-        kind, name = todo.pop()
-        if name not in components.setdefault(kind, {}):
-            components[kind][name] = whole["components"][kind][name]
-            todo += _references(components[kind][name])
-    rest = {name: whole[name] for name in ("openapi", "info", "security")}
-    return json.loads(
-        json.dumps({**rest, "servers": [{"url": HOST}], "paths": paths, "components": components})
-    )
-
-
-def _references(part: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(part, Mapping):
-        if isinstance(part.get("$ref"), str):
-            kind, name = part["$ref"].split("/")[-2:]
-            yield kind, name
-        part = list(part.values())
-    if isinstance(part, list):
-        for value in part:
-            yield from _references(value)
 
 
 def _nullable(part: Any) -> Any:

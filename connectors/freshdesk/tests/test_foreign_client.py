@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.outside import driven, python_with
 
 from handrail_freshdesk.simulated import FIELDS, GROUPS, SimulatedFreshdesk
 
-VERSION = "1.3.9"
 SCRIPT = Path(__file__).with_name("drive_with_python_freshdesk.py")
 
 
 @pytest.fixture(scope="module")
 def foreign_python() -> Path:
-    """The interpreter of an environment that holds the client; made once, kept in the temporary folder."""
-    kept = Path(tempfile.gettempdir()) / f"handrail-python-freshdesk-{VERSION}"
-    if not (kept / "ready").exists():
-        made = Path(tempfile.mkdtemp(prefix="handrail-python-freshdesk-"))
-        install(made)
-        if kept.exists():  # left over from a run that was broken off
-            shutil.rmtree(kept)
-        made.rename(kept)
-    return interpreter(kept)
-
-
-def install(environment: Path) -> None:
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "-q", "--clear", "--relocatable", str(environment)], check=True)
-    wanted = [f"python-freshdesk=={VERSION}", "requests", "python-dateutil"]
-    command = [*uv, "pip", "install", "-q", "--python", str(interpreter(environment)), *wanted]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        shutil.rmtree(environment)
-        pytest.skip(f"python-freshdesk {VERSION} cannot be installed here: {done.stderr.strip()[:300]}")
-    (environment / "ready").touch()
-
-
-def interpreter(environment: Path) -> Path:
-    windows = environment / "Scripts" / "python.exe"
-    return windows if windows.exists() else environment / "bin" / "python"
-
-
-def driven(python: Path, url: str, file: Path) -> dict[str, Any]:
-    """What the client made of the desk's answers."""
-    command = [str(python), str(SCRIPT), url, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return python_with("python-freshdesk", "1.3.9", "requests", "python-dateutil")
 
 
 def test_python_freshdesk_works_with_the_simulated_desk(
@@ -61,7 +23,7 @@ def test_python_freshdesk_works_with_the_simulated_desk(
 ) -> None:
     file = tmp_path / "receipt.txt"
     file.write_bytes(b"one refund, please\n")
-    seen = driven(foreign_python, desk.url, file)
+    seen = driven(foreign_python, SCRIPT, desk.url, str(file))
     first, second = desk.account.tickets.values()
     refused, missing = seen.pop("refused"), seen.pop("missing")
     assert seen == {

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.outside import SHARED
 
 from handrail import (
     Change,
@@ -50,7 +51,7 @@ from handrail_freshdesk.polls import LAST_PAGE, Window
 from handrail_freshdesk.simulated import GROUPS, SimulatedFreshdesk
 from handrail_freshdesk.updates import stamp
 
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "freshdesk"
+FIXTURES = SHARED / "fixtures" / "freshdesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 MARKER = "01HZ0000000000000000000001"
 NAMES = {
@@ -1029,11 +1030,19 @@ def test_nothing_is_deleted() -> None:
 @pytest.mark.parametrize("marker", ["01HZCHANGE1000000000000000", ""])
 def test_a_changes_note_is_private_and_found_again(marker: str) -> None:
     change = Change(status=Status.SOLVED, note="The customer found it", marker=marker)
-    run = Run(freshdesk().change(ticket(), change), answer(said_row(78, "x"), 201), answer(row(status=4)))
-    assert run.sent == ["POST /tickets/35/notes", "PUT /tickets/35"]
-    assert run.requests[0].json["private"] is True
-    assert (marker or "Handrail note-") in run.requests[0].json["body"]
-    assert run.result.ours == ("conversation:78",)
+    run = Run(freshdesk().change(ticket(), change), answer(row(status=4)), answer(said_row(78, "x"), 201))
+    assert run.sent == ["PUT /tickets/35", "POST /tickets/35/notes"]
+    assert run.requests[1].json["private"] is True
+    assert (marker or "Handrail note-") in run.requests[1].json["body"]
+    assert (run.result.ours, run.result.status) == (("conversation:78",), Status.SOLVED)
+
+
+def test_a_ticket_moves_to_the_next_group_and_one_that_is_not_there_is_named() -> None:
+    run = Run(freshdesk().change(ticket(), Change(group="billing")), answer(row(group_id=2)))
+    assert (run.requests[0].json, run.result.group) == ({"group_id": 2}, "2")
+    with pytest.raises(Refused) as refused:
+        Run(freshdesk().change(ticket(), Change(group="leads", note="x", marker="m")))
+    assert refused.value.fields == {"group": "Freshdesk has no group 'leads'"}
 
 
 def test_a_note_on_what_is_archived_is_refused_and_a_mere_status_is_as_it_is() -> None:
@@ -1299,6 +1308,14 @@ def test_an_agent_is_asked_for_by_address() -> None:
     run = Run(freshdesk().names("agent bo@acme.test"), agents)
     assert run.params()["email"] == "bo@acme.test"
     assert run.result == {"bo@acme.test": "7"}
+
+
+def test_a_key_that_may_not_look_for_agents_delays_no_handoff() -> None:
+    assert Run(freshdesk().names("agent bo@acme.test"), DENIED).result == {}
+    made = Run(freshdesk().create(handoff(owner="bo@acme.test")), answer(row(), 201), names={"groups": {}})
+    assert "owner: Freshdesk shows us no agent 'bo@acme.test'" in made.requests[0].json[
+        "description"
+    ].replace("&#x27;", "'")
 
 
 def test_names_that_freshdesk_does_not_have_are_unsupported() -> None:

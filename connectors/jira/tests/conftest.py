@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,33 +10,6 @@ import requests
 
 from handrail.testing import Clock
 from handrail_jira.simulated import SimulatedJira
-
-ROOT = Path(__file__).resolve().parents[3]
-SHARED = ROOT.parent / "shared"
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of shared specifications and payloads, which stands beside the repository."""
-    if not (SHARED / "specs").is_dir():
-        pytest.skip(f"the shared specifications are not at {SHARED.name}/ beside the repository")
-    return SHARED
-
-
-@pytest.fixture(scope="session")
-def checker(shared: Path) -> Any:
-    """Judges by the vendor's OpenAPI files: ``check_request(seen)`` and ``check_reply(seen, reply)``."""
-    spec = importlib.util.spec_from_file_location("jira_openapi", Path(__file__).with_name("openapi.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Checker(shared / "specs")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

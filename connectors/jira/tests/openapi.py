@@ -7,12 +7,13 @@ described), and amended where they are known to be wrong; each amendment says wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
+from tests.outside import Spec, cut
 
 from handrail.steps import Reply
 from handrail.testing.wire import Seen
@@ -59,8 +60,6 @@ SERVICE = (
     ("POST", f"{DESK}/servicedesk/{{serviceDeskId}}/attachTemporaryFile"),
     ("POST", f"{DESK}/request/{{issueIdOrKey}}/attachment"),
 )
-
-Spec = dict[str, Any]
 
 
 class Checker:
@@ -117,7 +116,7 @@ def _request(seen: Seen) -> MockRequest:
 
 
 def _api(file: Path, operations: Iterable[tuple[str, str]], amend: Any) -> OpenAPI:
-    spec = _cut(json.loads(file.read_text()), operations)
+    spec = cut(json.loads(file.read_text()), operations, HOST)
     amend(spec)
     spec.pop("security", None)
     for item in spec["paths"].values():
@@ -127,43 +126,6 @@ def _api(file: Path, operations: Iterable[tuple[str, str]], amend: Any) -> OpenA
                 operation["responses"].get("204", {}).pop("content", None)  # there is none, by its number
     spec["components"]["securitySchemes"] = {"basic": {"type": "http", "scheme": "basic"}}
     return OpenAPI.from_dict(spec, config=Config(spec_validator_cls=None))
-
-
-def _cut(whole: Spec, operations: Iterable[tuple[str, str]]) -> Spec:
-    """The file with only the operations and the components that they need."""
-    paths: Spec = {}
-    for method, path in operations:
-        item = whole["paths"][path]
-        kept = paths.setdefault(path, {"parameters": item["parameters"]} if "parameters" in item else {})
-        kept[method.lower()] = item[method.lower()]
-    paths = _without_examples(paths)
-    components: Spec = {}
-    todo = list(_references(paths))
-    while todo:
-        kind, name = todo.pop()
-        if name not in components.setdefault(kind, {}):
-            components[kind][name] = _without_examples(whole["components"][kind][name])
-            todo += _references(components[kind][name])
-    rest = {name: whole[name] for name in ("openapi", "info")}
-    return {**rest, "servers": [{"url": HOST}], "paths": paths, "components": components}
-
-
-def _without_examples(part: Any) -> Any:
-    if isinstance(part, dict):
-        gone = ("example", "examples")
-        return {name: _without_examples(value) for name, value in part.items() if name not in gone}
-    return [_without_examples(value) for value in part] if isinstance(part, list) else part
-
-
-def _references(part: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(part, Mapping):
-        if isinstance(part.get("$ref"), str):
-            kind, name = part["$ref"].split("/")[-2:]
-            yield kind, name
-        part = list(part.values())
-    if isinstance(part, list):
-        for value in part:
-            yield from _references(value)
 
 
 def _amend_platform(spec: Spec) -> None:

@@ -18,6 +18,7 @@ import jwt
 import pytest
 from jsonschema import Draft4Validator
 from pydantic import ValidationError
+from tests.outside import SHARED
 
 from handrail import (
     Change,
@@ -52,7 +53,7 @@ from handrail_jira.issues import word_of
 from handrail_jira.simulated import SimulatedJira, text
 from handrail_jira.wiki import Wiki, escaped
 
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "jira"
+FIXTURES = SHARED / "fixtures" / "jira"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 MARKER = "01HZ0000000000000000000001"
 KNOWN = {"url": "https://acme.atlassian.net", "email": "bot@acme.test", "api_token": "t0k", "project": "SUP"}
@@ -677,6 +678,21 @@ def test_trap_13_a_spent_quota_waits_in_the_store_for_up_to_an_hour(start: Start
     assert world.show(delivered)["state"] == State.WITH_HUMANS
 
 
+def test_trap_13_too_many_writes_to_one_issue_hold_up_no_other(start: Start) -> None:
+    world = start()
+    busy = world.deliver()
+    reason = {"RateLimit-Reason": "jira-per-issue-on-write", "Retry-After": "30"}
+    world.desk.fault("status", on="POST /issue/*/comment", status=429, headers=reason)
+    world.rail.say(busy.id, Message(role=Role.CUSTOMER, text="Once more"))
+    world.run(within=1)
+    other = world.hand_off(a_conversation("another", id="c-2"))
+    world.let_pass(20)
+    assert world.show(other)["state"] == State.WITH_HUMANS
+    assert "per-issue" in world.show(busy)["last_error"]
+    world.let_pass(20)
+    assert "Once more" in world.desk.tickets[0].comments[-1].body
+
+
 def test_trap_14_the_number_is_stored_and_the_key_is_for_people(start: Start) -> None:
     world = start()
     delivered = world.deliver()
@@ -803,6 +819,54 @@ def test_a_group_is_what_the_configuration_says(
     else:
         assert sent == value
     assert "Could not be set" not in words(world)
+
+
+@pytest.mark.parametrize(
+    ("group_as", "groups", "field", "value"),
+    [
+        ("component", {"billing": "Support", "next": "Premium"}, "components", [{"id": "10102"}]),
+        ("label", {"billing": "tier two", "next": "leads"}, "labels", "leads"),
+        ("assignee", {"billing": "ai desk", "next": "Sam Support"}, "assignee", "Sam Support"),
+        (
+            "field:customfield_10052",
+            {"billing": "EMEA", "next": "APAC"},
+            "customfield_10052",
+            {"id": "10201"},
+        ),
+        ("team", {"next": "36885b3c-1bf0-4f85-a357-c5b858c31de4"}, "customfield_10001", "36885b3c"),
+    ],
+)
+@pytest.mark.parametrize("deployment", ["cloud", "data-center"])
+def test_an_issue_moves_to_the_next_group(
+    start: Start, deployment: str, group_as: str, groups: dict[str, str], field: str, value: Any
+) -> None:
+    world = start({"group_as": group_as, "groups": groups}, deployment=deployment)
+    world.deliver(group="billing")
+    known = updates.ticket_of(world.connector, stored_issue(world))
+    driver = world.rail.context.driver("desk")
+    moved = driver.run(lambda: world.connector.change(known, Change(group="next")))
+    (sent,) = [seen.json for seen in world.desk.requests if seen.method == "PUT"]
+    if group_as == "label":
+        assert sent == {"update": {"labels": [{"remove": "tier_two"}, {"add": "leads"}]}}
+        assert {"handoff", "leads"} <= set(only(world).tags)
+        assert "tier_two" not in only(world).tags
+    elif group_as == "assignee":
+        assert (only(world).assignee, moved.assignee) == (value, value)
+    elif group_as == "team":
+        assert str(sent["fields"][field]).startswith(value)
+    else:
+        assert sent == {"fields": {field: value}}
+        assert moved.group == groups["next"]
+    assert moved.updated_at == known.updated_at  # what was said meanwhile is still to be read
+
+
+def stored_issue(world: World) -> dict[str, Any]:
+    driver, path = world.rail.context.driver("desk"), world.connector.at(f"/issue/{only(world).id}")
+
+    def asked() -> Generator[Any, Reply, Any]:
+        return (yield Request("GET", path, params={"fields": world.connector.fields_read})).json
+
+    return driver.run(asked)
 
 
 @pytest.mark.parametrize("group_as", ["component", "team", "assignee", "field:customfield_10052"])
@@ -1201,7 +1265,8 @@ def test_check_names_what_is_wrong(start: Start) -> None:
     world = start(wrong | {"issue_type": "Epos", "webhook_secret": ""})
     found = findings(world)
     bad = {subject for subject, (ok, _) in found.items() if not ok}
-    assert bad == {"groups.billing", "urgency.low", "issue_type", "webhook_secret"}
+    assert bad == {"groups.billing", "urgency.low", "issue_type"}
+    assert found["webhook_secret"][1].startswith("not set")
     assert "Task" in found["issue_type"][1]
     told = answer({"deploymentType": "Server"})
     steps = jira().check()

@@ -8,12 +8,12 @@ be wrong; each amendment says why.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
+from tests.outside import Spec, cut
 
 from handrail.steps import Reply
 from handrail.testing.wire import Seen
@@ -42,8 +42,6 @@ OPERATIONS = (
     EXPORT,
 )
 """The operations of the simulated desk and of the connector."""
-
-Spec = dict[str, Any]
 
 
 class Checker:
@@ -96,49 +94,9 @@ def _request(seen: Seen) -> MockRequest:
 
 def _api(file: Path, amend: Any) -> OpenAPI:
     whole = json.loads(file.read_text())
-    spec = _cut(whole)
+    spec = cut(whole, OPERATIONS, HOST)
     amend(spec)
     return OpenAPI.from_dict(spec, config=Config(spec_validator_cls=None))
-
-
-def _cut(whole: Spec) -> Spec:
-    """The file with only the operations above and the components that they need."""
-    paths: Spec = {}
-    for method, path in OPERATIONS:
-        item = whole["paths"][path]
-        kept = paths.setdefault(path, {"parameters": item["parameters"]} if "parameters" in item else {})
-        kept[method.lower()] = item[method.lower()]
-    paths = _without_examples(paths)
-    components: Spec = {"securitySchemes": whole["components"]["securitySchemes"]}
-    todo = list(_references(paths))
-    while todo:
-        kind, name = todo.pop()
-        if name not in components.setdefault(kind, {}):
-            components[kind][name] = _without_examples(whole["components"][kind][name])
-            todo += _references(components[kind][name])
-    rest = {name: whole[name] for name in ("openapi", "info", "security")}
-    return {**rest, "servers": [{"url": HOST}], "paths": paths, "components": components}
-
-
-def _without_examples(part: Any) -> Any:
-    if isinstance(part, dict):
-        return {
-            name: _without_examples(value)
-            for name, value in part.items()
-            if name not in ("example", "examples")
-        }
-    return [_without_examples(value) for value in part] if isinstance(part, list) else part
-
-
-def _references(part: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(part, Mapping):
-        if isinstance(part.get("$ref"), str):
-            kind, name = part["$ref"].split("/")[-2:]
-            yield kind, name
-        part = list(part.values())
-    if isinstance(part, list):
-        for value in part:
-            yield from _references(value)
 
 
 def _amend_requests(spec: Spec) -> None:

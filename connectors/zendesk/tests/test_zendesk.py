@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.outside import SHARED
 
 from handrail import (
     Change,
@@ -39,10 +40,12 @@ from handrail import (
     UpdateKind,
     Urgency,
 )
+from handrail.driver import Driver
+from handrail.wire import Transport, Wire
 from handrail_zendesk import Zendesk
 from handrail_zendesk.account import TEST_SECRET
 
-FIXTURES = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "zendesk"
+FIXTURES = SHARED / "fixtures" / "zendesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 NAMES = {
     "groups": {"Support": "1", "Billing Tier 2": "2"},
@@ -313,10 +316,12 @@ def test_an_unknown_author_is_left_to_zendesk() -> None:
         ("tags", ["tags"]),
         ("customer", ["requester", "submitter_id"]),
         ("fields.order_id", ["custom_fields"]),
+        ("brand", ["brand_id"]),
+        ("form", ["ticket_form_id"]),
     ],
 )
 def test_what_the_desk_refused_is_left_out(word: str, members: list[str]) -> None:
-    desk = zendesk(fields={"order_id": "36"}, assignee="12")
+    desk = zendesk(fields={"order_id": "36"}, assignee="12", brand=3, form=4)
     whole, without = created(desk).body(), created(desk, handoff(unset={word: "no such thing"})).body()
     assert all(member in whole and member not in without for member in members)
     assert "no such thing" in without["comment"]["html_body"]
@@ -515,6 +520,14 @@ def test_closing_is_solving_and_every_status_has_a_word(ours: str, theirs: str) 
 def test_a_configured_urgency_is_used() -> None:
     run = Run(zendesk(urgency={"high": "urgent"}).change(ticket(), Change(urgency=Urgency.HIGH)), made())
     assert run.body()["priority"] == "urgent"
+
+
+def test_a_ticket_moves_to_the_next_group_and_one_that_is_not_there_is_named() -> None:
+    run = Run(zendesk().change(ticket(), Change(group="billing")), made(group_id=2))
+    assert (run.body()["group_id"], run.result.group) == (2, "2")
+    with pytest.raises(Refused) as refused:
+        Run(zendesk().change(ticket(), Change(group="leads", note="x", marker="m")))
+    assert refused.value.fields == {"group": "Zendesk Support has no group 'leads'"}
 
 
 @pytest.mark.parametrize("marker", ["01HZCHANGE1", ""])
@@ -897,7 +910,7 @@ def audit(*children: dict[str, Any], **changed: Any) -> dict[str, Any]:
 
 def test_the_export_brings_comments_and_changes_of_our_tickets_in_one_request() -> None:
     run = exported(
-        1795150000,
+        1795159850,
         audit(
             {"event_type": "Comment"} | comment(77, "Done", author_id=8),
             {"event_type": "Comment"} | comment(70, "Thanks"),
@@ -910,7 +923,7 @@ def test_the_export_brings_comments_and_changes_of_our_tickets_in_one_request() 
         audit({"event_type": "Comment"} | comment(79, "foreign"), ticket_id=1),
     )
     assert run.sent == ["GET /incremental/ticket_events"]
-    assert run.requests[0].params == {"start_time": 1795150000, "include": "comment_events"}
+    assert run.requests[0].params == {"start_time": 1795159850, "include": "comment_events"}
     assert [(update.id, update.kind.value) for update in run.result.updates] == [
         ("comment:77", "reply"),
         ("comment:70", "customer_message"),
@@ -921,14 +934,14 @@ def test_the_export_brings_comments_and_changes_of_our_tickets_in_one_request() 
 
 
 def test_the_export_goes_on_where_it_stopped_and_overlaps_at_its_end() -> None:
-    more = exported(1795150000, audit(), end_of_stream=False)
+    more = exported(1795159850, audit(), end_of_stream=False)
     assert (more.result.cursor, more.result.more) == ("1795160000", True)
-    ended = exported(1795150000)
+    ended = exported(1795159850)
     assert (ended.result.cursor, ended.result.more) == ("1795159940", False)
-    full = exported(1795150000, count=1000, end_of_stream=True)
+    full = exported(1795159850, count=1000, end_of_stream=True)
     assert full.result.more is False
-    quiet = exported(1795150000, end_time=None)
-    assert (quiet.result.cursor, quiet.result.more) == ("1795150000", False)
+    quiet = exported(1795159850, end_time=None)
+    assert (quiet.result.cursor, quiet.result.more) == ("1795159850", False)
     stuck = exported(1795160000, audit(), end_of_stream=False)
     assert stuck.result.more is False
 
@@ -936,7 +949,7 @@ def test_the_export_goes_on_where_it_stopped_and_overlaps_at_its_end() -> None:
 def test_an_export_that_does_not_say_that_it_ended_has_ended_below_a_thousand() -> None:
     data = {"ticket_events": [], "end_time": 1795160000}
     for count, more in ((999, False), (1000, True)):
-        run = Run(zendesk(export=True).poll_page("1795150000", [], NOW), answer(data | {"count": count}))
+        run = Run(zendesk(export=True).poll_page("1795159850", [], NOW), answer(data | {"count": count}))
         assert run.result.more is more
 
 
@@ -946,7 +959,7 @@ def test_odd_events_of_an_export_stop_nothing() -> None:
     odd = audit({"event_type": "Comment", "id": 4}, frozen, {}, {"event_type": "Cc"})
     timeless = audit(readable | {"id": 78}, created_at=None)
     by_second = audit(readable, created_at=None, timestamp=1795160000)
-    assert [u.id for u in exported(1795150000, odd, timeless, by_second).result.updates] == ["comment:77"]
+    assert [u.id for u in exported(1795159850, odd, timeless, by_second).result.updates] == ["comment:77"]
 
 
 def test_the_first_poll_with_the_export_reads_the_tickets_and_starts_earlier_than_now() -> None:
@@ -956,7 +969,7 @@ def test_the_first_poll_with_the_export_reads_the_tickets_and_starts_earlier_tha
 
 def test_the_export_reads_a_ticket_whose_requester_is_not_known() -> None:
     bare = ticket(raw={})
-    steps = zendesk(export=True).poll_page("1795150000", [bare], NOW)
+    steps = zendesk(export=True).poll_page("1795159850", [bare], NOW)
     data = answer(
         {"ticket_events": [audit({"event_type": "Comment"} | comment(77, "Done"))], "end_time": 1795160000}
     )
@@ -965,12 +978,48 @@ def test_the_export_reads_a_ticket_whose_requester_is_not_known() -> None:
     assert [(update.id, update.kind) for update in run.result.updates] == [("comment:77", UpdateKind.REPLY)]
 
 
+def test_an_end_user_in_copy_is_a_customer_in_the_export_too() -> None:
+    names = NAMES | {"user 6": {"role": "end-user"}, "user 8": {"role": "agent"}}
+    said = [comment(n, "Hello", author_id=who) for n, who in ((1, 5), (2, 6), (3, 8), (4, 9))]
+    events = audit(*({"event_type": "Comment"} | each for each in said))
+    data = answer({"ticket_events": [events], "end_time": 1795160000, "end_of_stream": True})
+    run = Run(zendesk(export=True).poll_page("1795159850", [ticket()], NOW), data, names=names)
+    assert [update.actor.kind for update in run.result.updates] == ["customer", "customer", "human", "human"]
+
+
+def test_a_users_role_is_asked_for_and_one_that_is_gone_has_none() -> None:
+    run = Run(zendesk().names("user 6"), answer({"user": {"id": 6, "role": "end-user"}}))
+    assert (run.sent, run.result["role"]) == (["GET /users/6"], "end-user")
+    assert Run(zendesk().names("user 7"), answer({"error": "RecordNotFound"}, 404)).result == {}
+
+
+def test_beside_the_export_all_tickets_are_looked_at_every_quarter_of_an_hour() -> None:
+    """The export's documentation does not say how a ticket that was deleted looks there."""
+    quiet = {"ticket_events": [], "end_time": 1795159501, "end_of_stream": True}
+    gone, still = answer({"error": "RecordNotFound"}, 404), row(id=7, updated_at="2026-11-20T09:31:00Z")
+    known = [ticket(), ticket(id="7", raw=still)]
+    run = Run(
+        zendesk(export=True).poll_page("1795158899", known, NOW),
+        answer(quiet),
+        answer({"tickets": [still]}),
+        gone,
+    )
+    assert run.sent == ["GET /incremental/ticket_events", "GET /tickets/show_many", "GET /tickets/35436"]
+    assert {each.id: each.status for each in run.result.tickets} == {
+        "7": Status.OPEN,
+        "35436": Status.DELETED,
+    }
+    assert run.result.cursor == "1795159441"
+    within = Run(zendesk(export=True).poll_page("1795159441", known, NOW), answer(quiet))
+    assert within.sent == ["GET /incremental/ticket_events"]
+
+
 def test_a_webhook_a_poll_and_the_export_give_one_comment_one_id() -> None:
     (hooked,) = read(spoken())
     polled = Run(
         zendesk().read(ticket()), answer({"ticket": row()}), answer({"comments": [comment(77, "Done")]})
     )
-    from_export = exported(1795150000, audit({"event_type": "Comment"} | comment(77, "Done")))
+    from_export = exported(1795159850, audit({"event_type": "Comment"} | comment(77, "Done")))
     assert {hooked.id, polled.result.updates[0].id, from_export.result.updates[0].id} == {"comment:77"}
 
 
@@ -1090,6 +1139,9 @@ def test_a_refusal_is_explained_in_zendesks_words(body: bytes, words: str) -> No
     [
         ("group", "Group: 5 is invalid", "group"),
         ("group_id", "is invalid", "group"),
+        ("brand_id", "is invalid", "brand"),
+        ("ticket_form_id", "is not active", "form"),
+        ("base", "Form: is invalid", "form"),
         ("priority", "Priority: x is not valid", "urgency"),
         ("assignee", "Assignee: is invalid", "owner"),
         ("assignee_id", "is invalid", "owner"),
@@ -1249,6 +1301,44 @@ def test_trap_10_many_messages_are_one_update() -> None:
     assert all(f"line {n}" in run.body()["comment"]["html_body"] for n in range(40))
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, True),
+        ({"x-rate-limit-remaining": "0"}, True),
+        ({"x-rate-limit-remaining": "0", "zendesk-ratelimit-x": "total=9; remaining=0; resets=9"}, True),
+        ({"x-rate-limit-remaining": "soon"}, True),
+        ({"x-rate-limit-remaining": "612"}, False),
+        ({"rate-limit-remaining": "612"}, False),
+        ({"zendesk-rate-limit-tickets-update": "total=30; remaining=0; resets=540"}, False),
+        ({"zendesk-ratelimit-tickets-index": "total=100; remaining=10; resets=9"}, True),
+    ],
+)
+def test_trap_10_the_limit_of_one_ticket_or_of_the_export_holds_up_nothing_else(
+    headers: dict[str, str], expected: bool
+) -> None:
+    reply = Reply(429, b"{}", {"retry-after": "540"} | headers)
+    driver = Driver(zendesk(), Answering(reply), lambda: NOW)
+    with pytest.raises(NotDone) as late:
+        driver.run(lambda: zendesk().names("groups"))
+
+    assert late.value.after == 540
+    assert (driver.rest() == 540) is expected
+
+
+class Answering(Transport):
+    """A way to a desk that always gives one answer."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def send(self, wire: Wire, headers: Mapping[str, str]) -> Reply:
+        return self.reply
+
+    def close(self) -> None:
+        return None
+
+
 def test_trap_11_ids_may_be_text_or_numbers_and_words_may_be_capitals() -> None:
     for id in (77, "77"):
         (update,) = read(spoken(id=id))
@@ -1388,7 +1478,7 @@ def test_documented_audits_name_our_comment(name: str) -> None:
 def test_the_vendors_wrong_example_of_an_export_stops_nothing() -> None:
     data = fixture("oas_examples/ExportIncrementalTicketEventsResponseExample.json")
     known = [ticket(id="155")]
-    run = Run(zendesk(export=True).poll_page("1601357000", known, NOW), answer(data))
+    run = Run(zendesk(export=True).poll_page("1601357430", known, NOW), answer(data))
     assert (list(run.result.updates), run.result.cursor) == ([], "1601357443")
 
 

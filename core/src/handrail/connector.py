@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from handrail.durations import Duration
-from handrail.errors import Unsupported
+from handrail.errors import Refused, Unsupported
 from handrail.mailsteps import MailServers
 from handrail.model import File, Handoff, Message, Status, Ticket, Update, Urgency
 from handrail.render import Body, Dialect, Plain
@@ -36,6 +36,8 @@ class Can(Flag):
     POLL = auto()
     CHANGE = auto()
     """Urgency and status can be changed later."""
+    MOVE = auto()
+    """A ticket can be given to another group later."""
 
 
 def setting(description: str, *, default: Any = ..., **more: Any) -> Any:
@@ -66,6 +68,8 @@ class Change:
     status: Status | None = None
     note: str | None = None
     marker: str = ""
+    group: str | None = None
+    """The next group in our words, only where the desk can ``MOVE`` a ticket; ``group_to`` finds its id."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,10 @@ class Connector(BaseModel):
         raise Unsupported(f"{self.title or self.name} takes no later messages")
 
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
-        """Change urgency or status, and return the ticket as it is then."""
+        """Change urgency, group or status, and return the ticket as it is then.
+
+        The note comes last: what was refused of the rest is asked for no more, and the note says so.
+        """
         raise Unsupported(f"{self.title or self.name} takes no changes")
 
     # Translation back.
@@ -265,6 +272,10 @@ class Connector(BaseModel):
         """Seconds to wait where the desk says so in another way than by ``Retry-After``."""
         return None
 
+    def is_for_all(self, reply: Reply) -> bool:
+        """True where a 429 is about all that we ask; else only what was asked waits."""
+        return True
+
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
         """The optional fields that a refusal names, in our words (``group``, ``urgency``, ``owner``,
         ``tags``, ``customer``, ``fields.NAME``), each with the desk's reason.
@@ -308,6 +319,17 @@ class Connector(BaseModel):
             {desk_field: str(handoff.details[name]) for name, desk_field in kept.items()},
         )
 
+    def group_to(self, name: str) -> Steps[str]:
+        """The desk's id of a ticket's next group. Raises ``Refused`` where it has none: the change then is
+        made without it, and its note says so.
+        """
+        theirs = self.groups.get(name, name)
+        found = yield from self._group_id(theirs)
+        if found is None:
+            why = f"{self.title or self.name} has no group {theirs!r}"
+            raise Refused(why, fields={"group": why})
+        return found
+
     def _group(self, handoff: Handoff) -> Steps[tuple[str | None, str | None]]:
         wanted = handoff.group
         ours = self.groups.get(wanted or "default", wanted)
@@ -319,7 +341,7 @@ class Connector(BaseModel):
         return fallback, why
 
     def _group_id(self, name: str | None) -> Steps[str | None]:
-        if name is None or not self.named_groups or name.isdigit():
+        if name is None or not self.named_groups or (name.isascii() and name.isdigit()):
             return name
         return (yield from self.id_of("groups", name))
 

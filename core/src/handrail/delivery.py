@@ -170,6 +170,7 @@ class Delivery:
             status=Status(payload["status"]) if payload.get("status") else None,
             note=payload.get("note"),
             marker=work.operation.id,
+            group=payload.get("group"),
         )
         return lambda: connector.change(ticket, change)
 
@@ -181,6 +182,8 @@ class Delivery:
             row = self._mine(connection, work)
             operations.change(connection, work.operation.id, state="done", done_at=now, error=None)
             updates.save_ours(connection, row.desk, ticket.ours)
+            if json.loads(work.operation.payload).get("group"):  # what we moved ourselves is no news
+                updates.change_ticket(connection, row.desk, ticket.id, group=ticket.group)
             said = _DONE[work.operation.kind]
             handoffs.note(connection, row.id, now, f"{said} {row.desk}, ticket {ticket.id}")
             error = operations.failure(connection, row.id) if row.last_error else None
@@ -255,6 +258,8 @@ class Delivery:
         """Again without the optional fields that the desk named, each once; else it is a final no."""
         known = work.handoff.unset
         named = {name: why for name, why in refusal.fields.items() if name not in known}
+        if work.operation.kind == "change":
+            return self._change_less(work, refusal)
         if not named or work.operation.kind != "create":
             return self._failed(work, str(refusal))
         handoff = work.handoff.model_copy(update={"unset": known | named})
@@ -268,6 +273,21 @@ class Delivery:
                     connection, handoff.id, now, f"{handoff.desk} refused {name}: {why}; sent without it"
                 )
             return self.claims.take(connection, handoffs.get(connection, handoff.id), now)
+
+    def _change_less(self, work: Work, refusal: Refused) -> Work | None:
+        """A change without what of it the desk refused, which its note says; else it is a final no."""
+        payload = json.loads(work.operation.payload)
+        named = {name: why for name, why in refusal.fields.items() if name in _MAY_LACK and payload.get(name)}
+        if not named:
+            return self._failed(work, str(refusal))
+        said = [payload.get("note"), *(f"Not set: {name} ({why})" for name, why in named.items())]
+        kept = {name: value for name, value in payload.items() if name not in named}
+        work.journal.new_round()
+        with self.context.store.begin() as connection:
+            row = self._mine(connection, work)
+            less = json.dumps(kept | {"note": "\n".join(filter(None, said))})
+            operations.change(connection, work.operation.id, payload=less)
+            return self.claims.take(connection, row, self.context.clock())
 
     def _failed(self, work: Work, why: str) -> Work | None:
         with self.context.store.begin() as connection:
@@ -290,6 +310,7 @@ class Delivery:
         return None
 
 
+_MAY_LACK = ("group", "urgency")
 _DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
 
 

@@ -287,12 +287,12 @@ class Driver:
         if after is None:
             after = self.connector.retry_after(reply, self.clock())
         message = f"{request.title}: {reply.status} {words}".strip()
-        if reply.status == TOO_MANY:
+        if reply.status == TOO_MANY and self.connector.is_for_all(reply):
             self.rest_for(after)
         if reply.status in _LATER:
             return NotDone(message, after=after)
         if reply.status in (401, 403):
-            return DeskPaused(message)
+            return DeskPaused(message, status=reply.status)
         if 300 <= reply.status < 400:
             return DeskPaused(f"{message}; the desk answers from another address: correct url")
         if self.connector.key_is_used(reply):
@@ -365,7 +365,7 @@ class _Tokens:
         try:
             self._token = self._driver._run_once(steps, None)
         except Refused as refusal:
-            raise DeskPaused(f"signing in failed: {refusal}") from None
+            raise DeskPaused(f"signing in failed: {refusal}", status=401) from None
         except Unsure as trouble:  # an answer that was not understood may hold the token: it is not quoted
             words = "the answer is not understood" if trouble.__cause__ else str(trouble)
             raise NotDone(f"signing in failed: {words}", after=trouble.after) from None

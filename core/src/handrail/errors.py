@@ -110,4 +110,11 @@ class Refused(DeskError):
 
 
 class DeskPaused(DeskError):
-    """The desk does not accept our credentials (401, 403): its handoffs wait for a person."""
+    """The desk does not accept our credentials (401, 403): its handoffs wait for a person.
+
+    ``status`` is 401 where the desk knows us not at all, and 403 where it refuses this one thing.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -283,7 +284,7 @@ class Handrail:
         found += [Finding(f"hours.{name}", True, str(hours)) for name, hours in self.config.hours.items()]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
-            found += [Finding(f"desks.{name}: {each.subject}", each.ok, each.message) for each in findings]
+            found += [replace(each, subject=f"desks.{name}: {each.subject}") for each in findings]
             if not offline and all(each.ok for each in findings):
                 again.resume(self.context, name)
         return found

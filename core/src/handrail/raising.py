@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from handrail import accept
 from handrail.beside import hand_off_beside, where
+from handrail.connector import Can
 from handrail.context import Context
 from handrail.model import Handoff, State, UpdateKind, Urgency
 from handrail.policy.chain import Chain, Link, Raise, chain
@@ -108,6 +109,8 @@ class Raising:
         lines = [rule.notice, f"Next group: {rule.group}" if rule.group else None]
         note = "\n".join(filter(None, lines))
         change = {"urgency": urgency if urgency != before else None, "note": note or None}
+        if Can.MOVE in self.context.connector(row.desk).can:
+            change["group"] = rule.group
         given = {name: value for name, value in change.items() if value}
         if given:
             accept.queue(self.context, connection, row.id, "change", given)
@@ -147,9 +150,9 @@ def _is_met(connection: sa.Connection, row: Any, unless: str) -> bool:
 
 
 def _is_answered(connection: sa.Connection, row: Any) -> bool:
-    """True where a person has written to the customer."""
+    """True where a person has written to the customer; that a desk's automation did is not enough."""
     said = updates.of_handoff(connection, row.id)
-    return any(each.kind is UpdateKind.REPLY and each.actor.kind not in ("ai", "customer") for each in said)
+    return any(each.kind is UpdateKind.REPLY and each.actor.kind == "human" for each in said)
 
 
 def _is_taken(connection: sa.Connection, row: Any) -> bool:

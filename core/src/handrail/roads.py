@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from handrail.connector import Can, Doorbell, Page
 from handrail.context import Context
-from handrail.errors import HandrailError, SignatureError, Unsupported
+from handrail.errors import DeskPaused, HandrailError, SignatureError, Unsupported
 from handrail.fallback import undone
 from handrail.ids import ulid
 from handrail.model import Ticket, Update
@@ -126,7 +126,14 @@ class Roads:
                 self.poll(desk)
         except Exception as trouble:
             error = _words(f"polling {desk}", trouble)
+            if isinstance(trouble, DeskPaused) and trouble.status == 401:  # a 403 may be about reading only
+                self._pause(desk, error)
         self.schedule_poll(desk, delay, error)
+
+    def _pause(self, desk: str, why: str) -> None:
+        """What the desk no longer knows us for, it will not take from us either: no handoff need try that."""
+        with self.context.store.begin() as connection:
+            desks.change(connection, desk, paused_because=why, paused_at=self.context.clock())
 
     def schedule_poll(self, desk: str, delay: float, error: str | None = None) -> None:
         now = self.context.clock()
@@ -144,13 +151,9 @@ class Roads:
             raise Unsupported(f"the desk {desk} cannot be polled")
         with self.context.store.read() as connection:
             row = desks.get(connection, desk)
-            known = [
-                updates.as_ticket(t)
-                for t in updates.open_tickets(connection, desk, now - SOLVED_STAYS_WATCHED)
-            ]
         cursor, fresh = (row.cursor if row is not None else None), 0
         for _ in range(PAGES_AT_ONCE):
-            start = cursor
+            start, known = cursor, self._known(desk, now)  # what the page before taught is known
             page: Page = self.context.ask(
                 desk,
                 lambda: connector.poll_page(start, known, now),  # noqa: B023 - runs at once
@@ -161,6 +164,11 @@ class Roads:
                 break
             cursor = page.cursor
         return fresh
+
+    def _known(self, desk: str, now: datetime) -> list[Ticket]:
+        with self.context.store.read() as connection:
+            rows = updates.open_tickets(connection, desk, now - SOLVED_STAYS_WATCHED)
+        return [updates.as_ticket(row) for row in rows]
 
     def _take_page(self, desk: str, page: Page, *, keep_cursor: bool = False) -> tuple[int, bool]:
         """Store a page and, with it, where the next begins; what came too early is asked for again."""

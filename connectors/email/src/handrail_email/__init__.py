@@ -100,7 +100,7 @@ class Email(EmailOutbox):
         if self.authserv_id:
             return found
         hint = "not set: whoever writes in a colleague's name is believed (see the README)"
-        return [*found, Finding("authserv_id", True, hint)]
+        return [*found, Finding("authserv_id", True, hint, warning=True)]
 
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
         """A group's mailbox that does not exist: the default one takes its handoffs."""

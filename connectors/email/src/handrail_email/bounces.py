@@ -16,11 +16,11 @@ from handrail_email.parts import plain_text, walk
 
 _SYSTEM = re.compile(
     r"(?i)mailer-?daemon|post-?master|mail(er)?[ ._-]?deliver|delivery[ _-]?sub|system administrator|mdaemon@"
-    r"|mail (system|administrator|error)|[^\w]<>\s*$"
+    r"|mail (system|administrator|error)|[^\w]<>\s{0,9}$"
 )
 _FAILED = re.compile(
     r"could ?n[o']t (be )?deliver|can ?not be delivered|(not|wasn't) (be |been )?(able to |delivered)"
-    r"|unable to deliver|undeliver|deliver[a-z]* (problem|fail|has failed|status)|did not re(ach|ceive)"
+    r"|unable to deliver|undeliver|deliver[a-z]{0,9} (problem|fail|has failed|status)|did not re(ach|ceive)"
     r"|permanent(ly)? ?(fatal )?(err|fail)|failed permanently|fail(ure|ed) (to )?(notice|deliver)"
     r"|delivery failed|returned mail|has been returned|automatically rejected|was aborted after"
     r"|unknown user|user (is )?(unknown|not)|no such user|no mailbox here"
@@ -66,6 +66,12 @@ def definite(mail: Message, *, to_bounce_address: bool) -> Bounce | None:
     if not named and (not _FAILED.search(low) or _TEMPORARY.search(low)):
         return None
     return Bounce(_excerpt(words), tuple(named.lower().replace(",", " ").split()), _returned(mail))
+
+
+def delay(mail: Message) -> Bounce | None:
+    """What a server reports that goes on trying; None for every other mail."""
+    late = [about for about, _ in _reports(mail) if str(about["Action"]).strip().lower() == "delayed"]
+    return _told(mail, late) if late else None
 
 
 def _is_a_vacation_note(mail: Message) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from handrail import Actor, Mail, Page, Status, Ticket, Undone, Update, UpdateKind
-from handrail_email import bounces, replies, tokens, trust
+from handrail_email import bounces, floods, replies, tokens, trust
 from handrail_email.letters import Letter, names_of, remembering
 from handrail_email.settings import EmailAccount
 
@@ -26,13 +26,19 @@ def page(
             continue
         if letter.bounce:
             undone += _returned(letter, letter.bounce)
+        elif late := bounces.delay(letter.mail):
+            updates += _delayed(letter, late)
         elif ticket_id := _ticket_of(letter, tickets):
             ticket = tickets.get(ticket_id)
             said = list(_said(letter, ticket_id, ticket))
+            if ticket is not None and said:
+                ticket = floods.heard(ticket, letter)
+                said = [_too_many(letter, ticket_id)] if floods.is_one(ticket, letter) else said
             updates += said
             if ticket is not None:
                 tickets[ticket_id] = _after(remembering(ticket, letter), said)
-    learnt = [tickets[ticket.id] for ticket in known if tickets[ticket.id] != ticket]
+    after = [(ticket, floods.lately(tickets[ticket.id])) for ticket in known]
+    learnt = [ticket for before, ticket in after if ticket != before]
     return Page(updates, learnt, cursor, more, undone)
 
 
@@ -50,14 +56,26 @@ def _after(ticket: Ticket, said: Sequence[Update]) -> Ticket:
 
 
 def _returned(letter: Letter, bounce: bounces.Bounce) -> Iterator[Undone]:
-    """A mail of ours came back. That our own copy did means nothing."""
-    if bounce.recipients and set(bounce.recipients) <= {letter.account.answers.lower()}:
+    """A mail of ours came back."""
+    if _is_about_our_copy(letter, bounce):
         return
     named = next(iter(tokens.ours([bounce.about])), None)
     ticket_id = letter.addressed(tokens.BOUNCE) or (named[0] if named else None)
     if ticket_id:
         marker = named[1] if named and named[0] == ticket_id and named[1] != "0" else None
         yield Undone(ticket_id, f"the mail came back: {bounce.why}", marker)
+
+
+def _is_about_our_copy(letter: Letter, bounce: bounces.Bounce) -> bool:
+    """That the copy to ourselves did not arrive means nothing."""
+    return bool(bounce.recipients) and set(bounce.recipients) <= {letter.account.answers.lower()}
+
+
+def _delayed(letter: Letter, late: bounces.Bounce) -> Iterator[Update]:
+    ticket_id = letter.addressed(tokens.BOUNCE)
+    if ticket_id and not _is_about_our_copy(letter, late):
+        text = f"A mail of ours has not arrived yet, its server goes on trying: {late.why}"
+        yield _made(letter, ticket_id, UpdateKind.NOTE, actor=Actor(), text=text, public=False)
 
 
 def _ticket_of(letter: Letter, tickets: Mapping[str, Ticket]) -> str | None:
@@ -112,6 +130,14 @@ def _not_taken(letter: Letter, ticket_id: str) -> Update:
     text = f"A mail from {address} was not taken: the sender {why}"
     note = _made(letter, ticket_id, UpdateKind.NOTE, actor=Actor(), text=text, public=False)
     return note.model_copy(update={"id": f"mail:{ticket_id}:not-taken:{address}"})
+
+
+def _too_many(letter: Letter, ticket_id: str) -> Update:
+    text = (
+        f"More than {floods.MOST} mails came within an hour; the others lie in the mailbox and were not taken"
+    )
+    note = _made(letter, ticket_id, UpdateKind.NOTE, actor=Actor(), text=text, public=False)
+    return note.model_copy(update={"id": f"mail:{ticket_id}:too-many:{letter.arrived.at:%Y%m%d%H}"})
 
 
 def _made(letter: Letter, ticket_id: str, kind: UpdateKind, suffix: str = "", **more: Any) -> Update:

@@ -15,7 +15,7 @@ from handrail_email.settings import EmailAccount
 
 _ADDRESSED = ("Delivered-To", "X-Original-To", "Envelope-To", "To", "Cc")
 _TAG = re.compile(r"\[[^\[\]#]{0,60}#[0-9]{1,12}\]")
-_IDENT = re.compile(r"<(?![^>]*=\?)[!-;=?-~]{3,200}>")  # they go into headers of ours
+_IDENT = re.compile(r"<(?![^>]{0,200}=\?)[!-;=?-~]{3,200}>")  # they go into headers of ours
 _REMEMBERED = 40
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import codecs
+from collections.abc import Iterator, Sequence
 from email.message import Message
 from email.parser import BytesHeaderParser, BytesParser
-from email.policy import compat32, default
+from email.policy import Compat32, default
 from html.parser import HTMLParser
 
 MAX_PARTS, MAX_DEPTH = 100, 20
+MAX_HEADER = 20_000
+"""Characters. The library's reading of a longer header may take minutes."""
+_NO_CHARSETS = frozenset(("punycode", "idna", "unicode_escape", "raw-unicode-escape"))
+"""What Python decodes besides real charsets; the first two take quadratic time."""
 _BREAKS = frozenset(
     ("br", "p", "div", "li", "tr", "h1", "h2", "h3", "blockquote", "hr", "table", "ul", "ol", "pre")
 )
@@ -17,12 +21,23 @@ _HIDDEN = frozenset(("script", "style", "head", "title"))
 _QUOTES = ("gmail_quote", "moz-cite-prefix", "divrplyfwdmsg", "yahoo_quoted")
 
 
+class _Bounded(Compat32):
+    """Headers of a bounded length, in every part."""
+
+    def header_source_parse(self, sourcelines: Sequence[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(list(sourcelines))
+        return name, value[:MAX_HEADER]
+
+
+_POLICY = _Bounded()
+
+
 def parsed(content: bytes) -> Message:
     """The mail. One whose parts are nested too deeply is read as its headers alone."""
     try:
-        return BytesParser(policy=compat32).parsebytes(content)
+        return BytesParser(policy=_POLICY).parsebytes(content)
     except Exception:  # the parser has its limits with hostile nesting
-        return BytesHeaderParser(policy=compat32).parsebytes(content[:100_000])
+        return BytesHeaderParser(policy=_POLICY).parsebytes(content[:100_000])
 
 
 def walk(mail: Message) -> Iterator[Message]:
@@ -61,7 +76,7 @@ def header(mail: Message, name: str) -> str:
 
 def every(mail: Message, *names: str) -> list[str]:
     """All values of all these headers, as they stand."""
-    return [str(value)[:50_000] for name in names for value in mail.get_all(name, [])]
+    return [str(value) for name in names for value in mail.get_all(name, [])]
 
 
 def sender(mail: Message) -> tuple[str, str]:
@@ -81,7 +96,8 @@ def _decoded(part: Message) -> str:
     if not isinstance(content, bytes):
         return ""
     try:
-        return content.decode(part.get_content_charset("utf-8"), "replace")
+        charset = codecs.lookup(part.get_content_charset("utf-8")).name
+        return content.decode("utf-8" if charset in _NO_CHARSETS else charset, "replace")
     except (LookupError, ValueError):
         return content.decode("utf-8", "replace")
 
@@ -93,7 +109,7 @@ def _as_it_is(text: str) -> str:
 def _from_html(text: str) -> str:
     reader = _Reader()
     reader.feed(text)
-    return re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(reader.texts)).strip()
+    return "\n".join(line.strip(" \t") for line in "".join(reader.texts).split("\n")).strip()
 
 
 class _Reader(HTMLParser):
@@ -103,13 +119,11 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.texts: list[str] = []
         self._hidden = 0
-        self._quoted = False
+        self._begun = self._quoted = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         marks = " ".join(value or "" for name, value in attrs if name in ("class", "id")).lower()
-        self._quoted = self._quoted or (
-            any(mark in marks for mark in _QUOTES) and "".join(self.texts).strip() != ""
-        )
+        self._quoted = self._quoted or (self._begun and any(mark in marks for mark in _QUOTES))
         self._hidden += tag in _HIDDEN
         if tag in _BREAKS:
             self.texts.append("\n")
@@ -121,4 +135,5 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden and not self._quoted:
+            self._begun = self._begun or not data.isspace()
             self.texts.append(" ".join(data.split("\n")))

@@ -25,7 +25,7 @@ STATUSES = {
 }
 _ORIGINAL = re.compile(r"-{2,10} ?(original|forwarded|ursprüngliche|message d'origine|mensaje|messaggio)")
 _JAPANESE = re.compile(r"[0-9]{4}年[0-9]{1,2}月[0-9]{1,2}日[^:]{0,40}[0-9]{1,2}:[0-9]{2}")
-_COMMAND = re.compile(r"#(solved|open|pending|closed?|note|assign)(?:[ \t]+(\S.{0,80}))?", re.IGNORECASE)
+_COMMAND = re.compile(r"#(solved|open|pending|closed?|note|assign)(?:[ \t]{1,9}(\S.{0,80}))?", re.IGNORECASE)
 _IN_SUBJECT = re.compile(r"\[(solved|open|pending|closed?)\]", re.IGNORECASE)
 _FIRST_LINES = 10
 

@@ -17,7 +17,7 @@ LOCAL_PART = 64 - len("+h.") - 28 - 1 - 16
 """So long may the part of our address before the @ be (RFC 5321 takes 64 characters in all)."""
 _TOKEN = re.compile(r"\+([hb])\.([0-9a-z-]{1,30})\.([a-z2-7]{16})@", re.IGNORECASE)
 _MARKER = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}(-[0-9]{1,3})?")
-_OURS = re.compile(r"<ho\.([0-9a-z-]{1,30})\.([0-9a-z-]{1,40})@[^<>\s]+>", re.IGNORECASE)
+_OURS = re.compile(r"<ho\.([0-9a-z-]{1,30})\.([0-9a-z-]{1,40})@[^<>\s]{1,255}>", re.IGNORECASE)
 
 
 def signed(address: str, purpose: str, ticket: str, secret: str) -> str:

@@ -44,7 +44,7 @@ class Freshdesk(FreshdeskTickets):
 
     name = "freshdesk"
     title = "Freshdesk"
-    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.WEBHOOK | Can.POLL | Can.CHANGE
+    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.WEBHOOK | Can.POLL | Can.CHANGE | Can.MOVE
     signature = SharedSecret(header="X-Handrail-Secret")
     dialect = Inert(limit=64_000)
     api = "/api/v2"
@@ -100,13 +100,18 @@ class Freshdesk(FreshdeskTickets):
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
         if change.status is Status.DELETED:
             raise Unsupported("Handrail deletes no Freshdesk ticket; solve it")
-        noted = (yield from self._remark(ticket, change)) if change.note else None
         values: dict[str, Any] = {}
+        if change.group:
+            values["group_id"] = int((yield from self.group_to(change.group)))
         if change.urgency:
             values["priority"] = self.priority({**self.urgencies, **self.urgency}[change.urgency])
         if change.status:
             values["status"] = yield from self.status_number(change.status)
-        return (yield from self.put(ticket, values, [noted] if noted else []))
+        now = (yield from self.put(ticket, values)) if values else None
+        noted = [(yield from self._remark(ticket, change))] if change.note else []  # it says what was refused
+        return (
+            now.model_copy(update={"ours": tuple(noted)}) if now else (yield from self.put(ticket, {}, noted))
+        )
 
     def events(self, hook: Hook) -> Iterable[Doorbell]:
         return updates.events(hook)

@@ -54,8 +54,8 @@ class FreshdeskTickets(FreshdeskPolls):
         who = handoff.owner
         if not who or "owner" in handoff.unset:
             return None, handoff
-        found = who if who.isdigit() else (yield from self.id_of(f"agent {who}", who))
-        why = {} if found else {"owner": f"Freshdesk has no agent {who!r}"}
+        found = who if who.isascii() and who.isdigit() else (yield from self.id_of(f"agent {who}", who))
+        why = {} if found else {"owner": f"Freshdesk shows us no agent {who!r}"}
         return int(found) if found else None, handoff.model_copy(update={"unset": handoff.unset | why})
 
     # https://developers.freshdesk.com/api/#add_note_to_a_ticket

@@ -22,7 +22,6 @@ from handrail import (
     Handoff,
     Hook,
     Page,
-    Refused,
     Request,
     Role,
     Said,
@@ -47,7 +46,7 @@ class Jira(JiraChecks):
 
     name = "jira"
     title = "Jira"
-    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE
+    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE | Can.MOVE
     signature = JiraSignature()
     lag = timedelta(seconds=120)
     looks = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 45))
@@ -106,22 +105,14 @@ class Jira(JiraChecks):
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
         if change.status is Status.DELETED:
             raise Unsupported("Handrail deletes no Jira issue; solve it")
-        if change.urgency:
-            yield from self._change_urgency(ticket, change.urgency)
+        if change.urgency or change.group:
+            ticket = yield from self.edit(ticket, change)
         ours: tuple[str, ...] = ()
         if change.note:
             digest = hashlib.sha256(f"{ticket.id} {change.note}".encode()).hexdigest()[:16]
             ours = yield from self.remark(ticket, change.note, change.marker or f"note-{digest}")
         moved = (yield from self.move(ticket, change.status)) if change.status else ticket
         return moved.model_copy(update={"ours": ours})
-
-    def _change_urgency(self, ticket: Ticket, urgency: Urgency) -> Steps[None]:
-        word = {**self.urgencies, **self.urgency}[urgency]
-        id = yield from self.priority(word, (yield from self.shapes()))
-        if id is None:
-            raise Refused(f"the project has no priority {word!r}")
-        sent = {"fields": {"priority": {"id": id}}}
-        yield Request("PUT", self.at(f"/issue/{ticket.id}"), json=sent, repeatable=True)
 
     def events(self, hook: Hook) -> Iterable[Doorbell]:
         return updates.events(hook)

@@ -140,7 +140,7 @@ class JiraAccount(Connector):
             return
         me = (yield Request("GET", self.at("/myself"))).json
         if failed or not (me.get("accountId") or me.get("name")):
-            raise DeskPaused("Jira answered as to nobody: the credentials are not accepted")
+            raise DeskPaused("Jira answered as to nobody: the credentials are not accepted", status=401)
 
 
 def _is_site(url: str | None) -> bool:

@@ -32,7 +32,7 @@ class JiraChecks(JiraService):
             there = not shapes or field in shapes
             found.append(_found(f"fields.{name}", field, there, "it is not on the create screen"))
         hint = "set" if self.webhook_secret else "not set: replies come by polling only (see the README)"
-        return [*found, Finding("webhook_secret", bool(self.webhook_secret), hint)]
+        return [*found, Finding("webhook_secret", True, hint)]
 
     # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-server-info/
     def _deployment(self) -> Steps[Finding]:
@@ -56,6 +56,9 @@ class JiraChecks(JiraService):
 
     def retry_after(self, reply: Reply, now: datetime) -> float | None:
         return refusals.retry_after(reply, now)
+
+    def is_for_all(self, reply: Reply) -> bool:
+        return refusals.is_for_all(reply)
 
     def refused_fields(self, reply: Reply) -> Mapping[str, str]:
         named = {theirs: f"fields.{ours}" for ours, theirs in self.fields.items()}

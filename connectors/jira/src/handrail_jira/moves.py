@@ -8,13 +8,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from handrail import NotDone, Refused, Request, Status, Steps, Ticket
+from handrail import Change, NotDone, Refused, Request, Status, Steps, Ticket
 from handrail_jira import updates
 from handrail_jira.customers import Row
+from handrail_jira.fields import label_of
 from handrail_jira.issues import JiraIssues
 
 
 class JiraMoves(JiraIssues):
+    # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-put
+    def edit(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
+        """Give an issue another priority, another group, or both; returns it as it is then."""
+        shapes, sent = (yield from self.shapes()), dict[str, Row]()
+        if change.urgency:
+            word = {**self.urgencies, **self.urgency}[change.urgency]
+            id = yield from self.priority(word, shapes)
+            if id is None:
+                why = f"the project has no priority {word!r}"
+                raise Refused(why, fields={"urgency": why})
+            sent["fields"] = {"priority": {"id": id}}
+        if change.group:
+            group = yield from self.group_to(change.group)
+            if self.group_as == "label":
+                sent["update"] = {"labels": self._relabelled(ticket, group)}
+            else:
+                valued = self._group_value(group, shapes, {})
+                sent["fields"] = sent.get("fields", {}) | {
+                    field: value for field, (_, value) in valued.items()
+                }
+        path = self.at(f"/issue/{ticket.id}")
+        yield Request("PUT", path, json=sent, repeatable=True)
+        if not change.group:
+            return ticket
+        row = (yield Request("GET", path, params={"fields": self.fields_read})).json
+        return updates.ticket_of(self, row).model_copy(update={"updated_at": ticket.updated_at})
+
+    def _relabelled(self, ticket: Ticket, group: str) -> list[Row]:
+        """The group's label in place of those of other groups."""
+        labels = (ticket.raw.get("fields") or {}).get("labels") or []
+        others = {label_of(theirs) for theirs in self.groups.values()} - {label_of(group)}
+        return [*({"remove": label} for label in labels if label in others), {"add": label_of(group)}]
+
     def move(
         self, ticket: Ticket, status: Status, *, must: bool = True, again: bool = False
     ) -> Steps[Ticket]:

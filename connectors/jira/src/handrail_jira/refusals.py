@@ -47,6 +47,11 @@ def retry_after(reply: Reply, now: datetime) -> float | None:
         return None
 
 
+def is_for_all(reply: Reply) -> bool:
+    """False where only one issue was written to too often."""
+    return "per-issue" not in reply.headers.get("ratelimit-reason", "")
+
+
 def refused_fields(reply: Reply, named: Mapping[str, str]) -> dict[str, str]:
     """What a 400 names, in our words; ``named`` are those of fields that the configuration names."""
     if reply.status != 400 or not isinstance(reply.data, dict):

@@ -45,7 +45,7 @@ class Zendesk(ZendeskTickets):
 
     name = "zendesk"
     title = "Zendesk Support"
-    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE
+    can = Can.ATTACH | Can.TAG | Can.NOTE | Can.REPLY | Can.WEBHOOK | Can.POLL | Can.CHANGE | Can.MOVE
     signature = Hmac(
         header="X-Zendesk-Webhook-Signature",
         over="{timestamp}{body}",
@@ -71,8 +71,8 @@ class Zendesk(ZendeskTickets):
             "priority": wishes.urgency,
             "tags": self._tags(final),
             "custom_fields": [{"id": int(field), "value": value} for field, value in wishes.fields.items()],
-            "brand_id": self.brand,
-            "ticket_form_id": self.form,
+            "brand_id": None if "brand" in final.unset else self.brand,
+            "ticket_form_id": None if "form" in final.unset else self.form,
         }
         return (yield from self._post(values, final.marker))
 
@@ -91,6 +91,8 @@ class Zendesk(ZendeskTickets):
         if change.status is Status.DELETED:
             raise Unsupported("Handrail deletes no Zendesk ticket; solve it")
         values: dict[str, Any] = {}
+        if change.group:
+            values["group_id"] = int((yield from self.group_to(change.group)))
         if change.urgency:
             values["priority"] = {**self.urgencies, **self.urgency}[change.urgency]
         if change.status:

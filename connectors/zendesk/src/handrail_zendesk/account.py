@@ -68,9 +68,7 @@ class ZendeskAccount(Connector):
     @model_validator(mode="after")
     def _sound_values(self) -> ZendeskAccount:
         if self.webhook_secret == TEST_SECRET:
-            raise ValueError(
-                "webhook_secret: this is Zendesk's public test key; take the webhook's own secret"
-            )
+            raise ValueError("webhook_secret: this is Zendesk's public test key; take the webhook's own")
         for ours, word in self.urgency.items():
             if word not in PRIORITIES:
                 raise ValueError(
@@ -99,10 +97,12 @@ class ZendeskAccount(Connector):
         return headers | bearer(token or self.oauth_token)
 
     def names(self, kind: str) -> Steps[dict[str, str]]:
-        """Ids of ``groups`` and ``fields`` by name, of the agent ``me``, of ``agent EMAIL`` by address."""
-        if kind == "me":
-            user = (yield Request("GET", "/users/me")).json.get("user") or {}
-            return {"me": str(user["id"])} if user.get("id") else {}
+        """Ids of ``groups`` and ``fields``, of ``me`` and ``agent EMAIL``; the role of ``user ID``."""
+        if kind == "me" or kind.startswith("user "):
+            path = f"/users/{kind.removeprefix('user ')}"
+            user = (yield Request("GET", path, accept=frozenset({404}))).data.get("user") or {}
+            known = {"me": user.get("id"), "role": user.get("role")}
+            return {name: str(value) for name, value in known.items() if value}
         if kind.startswith("agent "):
             query = {"query": f"email:{kind.removeprefix('agent ')}"}
             users = (yield Request("GET", "/users/search", params=query)).json.get("users") or []

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from handrail import Page, Refused, Request, Status, Steps, Ticket, Update
+from handrail import Names, Page, Refused, Request, Status, Steps, Ticket, Update
 from handrail_zendesk.updates import STATUSES, Row, Seen, number, ticket_of, time
 
 LAG = 60
 """Seconds. The export leaves out the most recent minute, and may not be asked for it."""
 START = 600
 """Seconds. The export begins this long before the poll that prepared it: clocks differ."""
+EVERY = 900
+"""Seconds between looks at all known tickets beside the export, which may not tell what was deleted."""
 FIELDS = {"assignee_id": "assignee", "group_id": "group"}
 
 
@@ -69,7 +71,11 @@ def poll(
     if not (cursor or "").isdigit():
         page = yield from known(base_url, "", tickets)
         return replace(page, cursor=str(seconds - START))
-    return (yield from exported(base_url, min(int(cursor or 0), seconds - LAG), tickets))
+    page = yield from exported(base_url, min(int(cursor or 0), seconds - LAG), tickets)
+    if page.more or int(cursor or 0) // EVERY == int(page.cursor or 0) // EVERY:
+        return page
+    states = yield from known(base_url, "9", tickets)  # since never: comments only of what moved meanwhile
+    return replace(page, updates=[*page.updates, *states.updates], tickets=states.tickets)
 
 
 def known(base_url: str, since: str, tickets: Sequence[Ticket]) -> Steps[Page]:
@@ -106,7 +112,7 @@ def exported(base_url: str, start: int, tickets: Sequence[Ticket]) -> Steps[Page
     for event in data["ticket_events"]:
         ticket = ours.get(str(event.get("ticket_id")))
         if ticket is not None and number(ticket.raw.get("requester_id")):
-            updates += _children(event, ticket)
+            updates += _children(event, ticket, (yield from _customers(event, ticket)))
         elif ticket is not None:
             updates += (yield from read(base_url, ticket)).updates
     end = int(data.get("end_time") or start)
@@ -115,12 +121,22 @@ def exported(base_url: str, start: int, tickets: Sequence[Ticket]) -> Steps[Page
     return Page(updates, (), str(end if more else max(start, end - LAG)), more)
 
 
-def _children(event: Row, ticket: Ticket) -> Iterator[Update]:
+def _customers(event: Row, ticket: Ticket) -> Steps[set[str | None]]:
+    """Who of an event's authors is a customer: the requester, and whoever else is in copy."""
+    found = {number(ticket.raw.get("requester_id"))}
+    authors = (number(child.get("author_id")) for child in event.get("child_events") or [])
+    for author in dict.fromkeys(filter(None, authors)):
+        if author not in found and (yield Names(f"user {author}")).json.get("role") == "end-user":
+            found.add(author)
+    return found
+
+
+def _children(event: Row, ticket: Ticket, customers: set[str | None]) -> Iterator[Update]:
     moment = event.get("created_at") or event.get("timestamp")
     for child in (moment and event.get("child_events")) or []:
         seen = Seen(ticket.id, time(moment), time(moment), child)
         if child.get("event_type") == "Comment" and _readable(child):
-            staff = number(child.get("author_id")) != number(ticket.raw.get("requester_id"))
+            staff = number(child.get("author_id")) not in customers
             yield seen.comment(child.get("id"), child.get("body"), child["public"], staff, None)
         elif child.get("event_type") == "Change":
             yield from _changes(seen, child)

@@ -16,8 +16,13 @@ WORDS = {
     "current_tags": "tags",
     "requester": "customer",
     "submitter": "customer",
+    "brand": "brand",
+    "form": "form",
+    "ticket_form": "form",
 }
 """Fields that a refusal names, in our words. A submitter goes with the customer."""
+ACCOUNT = ("x-rate-limit-remaining", "rate-limit-remaining")
+ENDPOINT = ("zendesk-ratelimit-", "zendesk-rate-limit-")
 
 
 def explain(reply: Reply) -> str:
@@ -45,6 +50,18 @@ def refused_fields(reply: Reply, fields: Mapping[str, str]) -> dict[str, str]:
 
 def key_is_used(reply: Reply) -> bool:
     return reply.status == 400 and _of(reply).get("error") == "IdempotentRequestError"
+
+
+# https://developer.zendesk.com/api-reference/introduction/rate-limits/
+def is_for_all(reply: Reply) -> bool:
+    """False for the limit of one endpoint, such as 30 updates of one ticket in 10 minutes, or 10 exports a
+    minute. The account's own limit may be under either of two names, each endpoint's under its own.
+    """
+    left = next((reply.headers[name] for name in ACCOUNT if name in reply.headers), None)
+    if left is not None:
+        return not re.fullmatch("0*[1-9][0-9]*", left.strip())
+    spent = (value for name, value in reply.headers.items() if name.startswith(ENDPOINT))
+    return not any(re.search(r"remaining=0\b", value) for value in spent)
 
 
 def _custom(text: str, fields: Mapping[str, str]) -> str | None:

@@ -112,7 +112,7 @@ class ZendeskTickets(ZendeskAccount):
         who = handoff.owner or self.assignee
         if not who or "owner" in handoff.unset:
             return 0, handoff
-        found = who if who.isdigit() else (yield from self.id_of(f"agent {who}", who))
+        found = who if who.isascii() and who.isdigit() else (yield from self.id_of(f"agent {who}", who))
         why = {} if found else {"owner": f"Zendesk has no agent {who!r}"}
         return int(found or 0), handoff.model_copy(update={"unset": handoff.unset | why})
 
@@ -128,6 +128,9 @@ class ZendeskTickets(ZendeskAccount):
 
     def key_is_used(self, reply: Reply) -> bool:
         return refusals.key_is_used(reply)
+
+    def is_for_all(self, reply: Reply) -> bool:
+        return refusals.is_for_all(reply)
 
 
 def inert(text: str) -> str:

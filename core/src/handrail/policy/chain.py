@@ -40,7 +40,10 @@ class Raise(BaseModel):
     urgency: UrgencyWish | None = Field(
         default=None, description="low, normal, high, urgent, or a step such as +1", examples=["+1"]
     )
-    group: str | None = Field(default=None, description="The next group; a note on the ticket names it")
+    group: str | None = Field(
+        default=None,
+        description="The next group: the ticket moves there where its desk can, and a note names it",
+    )
     notice: str | None = Field(default=None, description="An internal note on the ticket")
     desk: str | None = Field(default=None, description="A second desk, which gets a handoff too")
     when: str | None = Field(default=None, description="A condition; without it always", min_length=1)

@@ -8,8 +8,11 @@ from handrail.connector import Can, Connector
 from handrail.context import transport
 from handrail.driver import Driver, prepare
 from handrail.journal import Journal
-from handrail.model import Handoff, State, Urgency
+from handrail.model import Handoff, State, UpdateKind, Urgency
+from handrail.policy.chain import Raise
 from handrail.steps import Exchange, Reply, Step, Steps
+from handrail.testing.clock import Clock
+from handrail.testing.desk import SimulatedDesk
 from handrail.testing.kit_base import KitBase
 from handrail.testing.world import World, a_conversation, a_file
 
@@ -76,10 +79,40 @@ class ArrivalTests(KitBase):
         assert urgent.priority != low.priority
 
     def test_a_group_that_the_desk_lacks_is_said_in_the_text(self, world: World) -> None:
-        handoff = world.deliver(group="Nobody Has This Group")
+        for number, group in enumerate(("Nobody Has This Group", "²")):  # the second is no number of a group
+            handoff = world.deliver(a_conversation(id=f"c-{number}"), group=group)
 
-        assert world.show(handoff)["state"] == State.WITH_HUMANS
-        assert "Nobody Has This Group" in " ".join(c.body for c in world.desk.tickets[0].comments)
+            assert world.show(handoff)["state"] == State.WITH_HUMANS
+            assert group in " ".join(comment.body for comment in world.desk.tickets[number].comments)
+
+    def test_a_raise_moves_the_ticket_to_the_next_group_or_says_why(
+        self, simulated: SimulatedDesk, clock: Clock
+    ) -> None:
+        self.needs(Can.MOVE)
+        lost = "Nobody Has This Group"
+        rules = (
+            Raise(at="30m", group=self.next_group, urgency="+1"),
+            Raise(at="60m", group=lost, notice="Late"),
+        )
+        settings = {"timeout": "5s", **self.settings}
+        with World(simulated, self.connector, clock=clock, settings=settings, raises=rules) as world:
+            handoff = world.hand_off()
+            world.let_pass(60)
+            before = world.desk.tickets[0]
+            assert before.group != self.next_group
+
+            world.let_pass(1860)
+            after = world.desk.tickets[0]
+            assert (after.group, after.priority == before.priority) == (self.next_group, False)
+            if Can.POLL in self.connector.can:
+                world.poll()
+                world.poll()
+            assert world.updates(handoff, UpdateKind.ASSIGNMENT) == [], "our own doing is no news"
+
+            world.let_pass(1860)
+            said = world.desk.tickets[0].comments[-1].body
+            assert lost in said
+            assert "Not set: group" in said or world.desk.tickets[0].group == lost
 
     def _determined(self, world: World) -> Handoff:
         return world.rail.hand_off(a_conversation("determined", id="c-determined"), files=self._files())

@@ -24,6 +24,8 @@ class KitBase:
     """Settings beside those that the simulated desk gives."""
     group: ClassVar[str] = "Support"
     """A group that the simulated desk has."""
+    next_group: ClassVar[str] = "Premium"
+    """Another one, to which tickets can be moved."""
     requests_per_handoff: ClassVar[int] = 1
     """With a warm cache, without files."""
     create_request: ClassVar[str | None] = None

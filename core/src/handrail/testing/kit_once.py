@@ -167,6 +167,23 @@ class OnceTests(KitBase):
         world.run(within=60)
         assert world.show(handoff)["state"] == State.WITH_HUMANS
 
+    def test_check_resumes_a_paused_desk_with_webhooks_and_without(
+        self, simulated: SimulatedDesk, clock: Clock
+    ) -> None:
+        bare = {"webhook_secret": None} if "webhook_secret" in self.connector.model_fields else {}
+        for more in ({}, bare):
+            settings = {"timeout": "5s", **self.settings, **more}
+            with World(simulated, self.connector, clock=clock, settings=settings) as world:
+                simulated.fault("status", status=401, times=3)
+                handoff = world.hand_off()
+                world.run(within=60)
+                assert "paused" in world.show(handoff)["last_error"]
+                simulated.faults.clear()
+
+                assert [found for found in world.rail.check() if not found.ok] == []
+                world.run(within=60)
+                assert world.show(handoff)["state"] == State.WITH_HUMANS
+
     def test_a_refusal_is_never_retried(self, world: World) -> None:
         world.deliver(a_conversation("warm"))
         create = self.create_path(world)
