@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.places import CountingAcme, Place
 
+from handrail.engine import LEASE_SECONDS
 from handrail.testing.clock import START
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def at_the_end(universe: Universe) -> None:
         if row is not None and not universe.broken:
             _tale(universe, tale, row)
     _hooks(universe)
+    _undisturbed(universe)
     for state, count in universe.raw.execute("select state, count(*) from handoffs group by state"):
         universe.chance.counts[f"state {state}"] += count
     with_ticket = "select count(*) from handoffs where ticket_id is not null"
@@ -100,6 +102,15 @@ def at_the_end(universe: Universe) -> None:
         universe.check(right, f"{row['handoff_id']} moved from {row['old']} to {row['new']}")
     errors = _rows(universe, "select text from timeline where text like '%error in the connector%'")
     universe.check(not errors, f"{errors[:1]}")
+
+
+def _undisturbed(universe: Universe) -> None:
+    """Nobody takes over an attempt that a living process makes within its time."""
+    settings = universe.settings
+    dead = any(name == "taken for dead" for _, name in universe.chance.struck)
+    if not dead and not settings.jumps and universe.longest + 2 * settings.skewed < LEASE_SECONDS:
+        lines = _rows(universe, "select * from timeline where text like '%counts no more%'")
+        universe.check(not lines, f"an attempt was disturbed: {lines[:1]}")
 
 
 def _rows(universe: Universe, query: str, *values: Any) -> list[dict[str, Any]]:

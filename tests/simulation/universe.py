@@ -112,6 +112,8 @@ class Universe:
         self.stack: list[Process] = []
         self.in_transaction = False
         self.step_exchanges = 0
+        self.longest = 0.0
+        """Seconds that anything took which a process did in one go."""
         self.pending: list[tuple[str, str, int, float]] = []
         self.feed: list[tuple[int, str]] = []
         self.raw = seams.empty()
@@ -231,7 +233,7 @@ class Universe:
 
     def call(self, act: Callable[[Any], Any], otherwise: Callable[[], Any] | None = None) -> Any:
         """Call a process's rail. Where the process is killed, ``otherwise`` is called and None returned."""
-        process = self.pick()
+        process, began = self.pick(), self.now
         try:
             with self.inside(process):
                 return act(process.rail)
@@ -241,6 +243,8 @@ class Universe:
             if otherwise is not None:
                 otherwise()
             return None
+        finally:
+            self.longest = max(self.longest, self.now - began)
 
     def _missed(self, dead: Process) -> None:
         """Peers notice that a process has said nothing for a while: what it held goes on."""
