@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -148,6 +149,7 @@ def patched(universe: Universe) -> Iterator[None]:
         "handrail.store.handoffs.owner": lambda: universe.running.name,
         "handrail.store.handoffs.is_alive": universe.seems_alive,
         "handrail.again.is_alive": universe.seems_alive,
+        "handrail.delivery.time": SimpleNamespace(monotonic=lambda: universe.now),
         "handrail.ids.secrets": _Bits(universe.chance.stream("ids")),
     }
     with contextlib.ExitStack() as stack:

@@ -257,9 +257,17 @@ class Universe:
         step, id, n = job
         self.trace(f"job {step} {id} {n}")
         died: list[bool] = []
-        lines, self.step_exchanges = self._lines_of(step, id), 0
+        kind, _, desk = step.partition(":")
+        hands = kind == "deliver" and self.chance.time.random() < 0.3
+        lines, self.step_exchanges = None if hands else self._lines_of(step, id), 0
+
+        def work(rail: Any) -> None:
+            if hands:  # where one is due, more may be: as a worker's hands do
+                rail.delivery.drain(desk, lambda: not self.broken)
+            rail.run_step(kind, id, n)
+
         try:
-            self.call(lambda rail: rail.run_step(step.partition(":")[0], id, n), lambda: died.append(True))
+            self.call(work, lambda: died.append(True))
         except Exception as error:
             self.check(False, f"the step {step} raised {type(error).__name__}: {error}")
             return

@@ -7,6 +7,8 @@ should this process die; an attempt that was made without its job finds one wait
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,13 +23,23 @@ from handrail.store import desks, handoffs, operations, updates
 from handrail.store.alive import owner
 from handrail.store.operations import StoredJournal
 
+log = logging.getLogger("handrail.delivery")
+
 FULL_SECONDS = 2.0
 """How soon a job comes again that found all of its desk's slots taken."""
 
 
+def nothing(_connection: sa.Connection) -> Work | None:
+    """No other handoff follows."""
+    return None
+
+
 @dataclass
 class Work:
-    """One operation under way, with the handoff as it stood when the attempt began."""
+    """One operation under way, with the handoff as it stood when the attempt began.
+
+    ``following`` claims another handoff in the transaction that ends this attempt, where one is to follow.
+    """
 
     handoff: Handoff
     operation: Any
@@ -36,6 +48,7 @@ class Work:
     """Which attempt at this handoff this is; it counts only as long as no other has begun."""
     began: datetime
     journal: StoredJournal = field(init=False)
+    following: Callable[[sa.Connection], Work | None] = nothing
 
 
 class Claims:
@@ -75,17 +88,29 @@ class Claims:
 
     def next(self, desk: str) -> Work | None:
         """The work of the handoff that has waited longest on a desk, if the desk can take any now."""
-        now = self.context.clock()
         with self.context.store.begin() as connection:
-            row = handoffs.next_due(connection, desk, now)
-            if row is None or desks.paused(connection, desk, lock=True) is not None:
-                return None
-            rest = self.context.rest(desk)
-            if rest > 0:
-                number = int((now + timedelta(seconds=rest)).timestamp()) + 1
-                self.context.schedule(connection, f"ring:{desk}", desk, number, rest)
-                return None
-            return self.take(connection, row, now)
+            return self._next(connection, desk)
+
+    def follow(self, connection: sa.Connection, desk: str) -> Work | None:
+        """``next`` within a transaction about another handoff, which it never spoils."""
+        try:
+            with connection.begin_nested():
+                return self._next(connection, desk)
+        except Exception:
+            log.exception("what is due next on %s is left to its job", desk)
+            return None
+
+    def _next(self, connection: sa.Connection, desk: str) -> Work | None:
+        now = self.context.clock()
+        row = handoffs.next_due(connection, desk, now)
+        if row is None or desks.paused(connection, desk, lock=True) is not None:
+            return None
+        rest = self.context.rest(desk)
+        if rest > 0:
+            number = int((now + timedelta(seconds=rest)).timestamp()) + 1
+            self.context.schedule(connection, f"ring:{desk}", desk, number, rest)
+            return None
+        return self.take(connection, row, now)
 
     def put_off(self, id: str, n: int) -> None:
         """The job comes again in a moment: all slots of its desk are taken."""
@@ -163,8 +188,9 @@ def _next_operation(connection: sa.Connection, id: str) -> Any:
         if operation.kind != "say" or operation.tries:
             break
         together.append(operation)
-    if len(together) > 1:
-        messages = [message for each in together for message in json.loads(each.payload)["messages"]]
-        operations.change(connection, [each.id for each in together[1:]], state="merged")
-        operations.change(connection, together[0].id, payload=json.dumps({"messages": messages}))
+    if len(together) < 2:
+        return waiting[0]
+    messages = [message for each in together for message in json.loads(each.payload)["messages"]]
+    operations.change(connection, [each.id for each in together[1:]], state="merged")
+    operations.change(connection, together[0].id, payload=json.dumps({"messages": messages}))
     return operations.first_todo(connection, id)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import tenacity
 
 from handrail import again
-from handrail.claims import Claims, Work, ticket_of
+from handrail.claims import Claims, Work, nothing, ticket_of
 from handrail.connector import Change, Said
 from handrail.context import Context
 from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, StoreError, Unsupported
@@ -77,15 +77,23 @@ class Delivery:
     def _drain_a_while(self, desk: str, go_on: Callable[[], bool]) -> bool:
         """True where there may be more: a slot is left now and then, for the peers."""
         until = time.monotonic() + TURN_SECONDS
-        while go_on() and time.monotonic() < until:
+
+        def more() -> bool:
+            return go_on() and time.monotonic() < until
+
+        def following(connection: sa.Connection) -> Work | None:
+            return self.claims.follow(connection, desk) if more() else None
+
+        while more():
             work = self.claims.next(desk)
             if work is None:
                 return False
-            self._work(work)
+            self._work(work, following)
         return True
 
-    def _work(self, work: Work | None) -> None:
+    def _work(self, work: Work | None, following: Callable[[sa.Connection], Work | None] = nothing) -> None:
         while work is not None:
+            work.following = following
             work = self._perform(work)
 
     # Performing.
@@ -191,7 +199,7 @@ class Delivery:
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
             known = {"trying_since": None, "ticket_id": ticket.id, "last_error": error, "state": state}
-            return self.claims.go_on(connection, row, now, **known)
+            return self.claims.go_on(connection, row, now, **known) or work.following(connection)
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""
