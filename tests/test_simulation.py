@@ -1,4 +1,4 @@
-"""The simulation's share of the suite: 1,000 handoffs on fresh seeds, and faults planted that it must find.
+"""The simulation's share of the suite: 400 handoffs on fresh seeds, and faults planted that it must find.
 
 The gate lives through 20,000 more by ``tests/simulation/run.py``; a long run is the same with
 ``--handoffs 1000000 --jobs 2``.
@@ -15,7 +15,7 @@ from tests.simulation.planted import Unplantable, check, hunt
 from tests.simulation.plants import PLANTS, Plant
 from tests.simulation.shrink import shrink
 
-HANDOFFS = int(os.environ.get("HANDRAIL_SIMULATED_HANDOFFS", "1000"))
+HANDOFFS = int(os.environ.get("HANDRAIL_SIMULATED_HANDOFFS", "400"))
 
 
 class TestPromises:
