@@ -138,8 +138,10 @@ def _digest(conversation: Conversation, wish: Wish) -> str:
     wished = asdict(replace(wish, **none))  # type: ignore[arg-type]
     wished = {name: value for name, value in wished.items() if name not in ("flow", "collecting")}
     files = [file.model_dump(mode="json") for file in wish.files]
-    content = [conversation.model_dump(mode="json"), wished, files]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    known = conversation.model_dump(mode="json", exclude={"messages"})
+    said = conversation.model_dump_json(include={"messages"})  # most of it, and nothing in it needs an order
+    content = json.dumps([known, wished, files], sort_keys=True)
+    return hashlib.sha256(f"{content}\n{said}".encode()).hexdigest()
 
 
 def _accept(
