@@ -9,6 +9,7 @@ an id of its own, until there are 1,000 and 100,000, through a pipe into ``handr
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -66,7 +67,10 @@ def memory(file: Path, policy_file: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    conversations, policy = Path(sys.argv[1]), Path(sys.argv[2])
-    ratio(conversations, policy)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("conversations", type=Path, help="a .jsonl file")
+    parser.add_argument("policy", type=Path, help="a file with [[triggers]]")
+    given = parser.parse_args()
+    ratio(given.conversations, given.policy)
     for size in SIZES:
-        memory(conversations, policy, size)
+        memory(given.conversations, given.policy, size)
