@@ -242,6 +242,15 @@ def test_a_late_status_does_not_reopen(world: World) -> None:
     assert world.updates(handoff, UpdateKind.REOPENED) == []
 
 
+def test_of_two_late_statuses_of_one_second_the_one_that_a_snapshot_told_is_known(world: World) -> None:
+    handoff, ticket = delivered(world)
+    take(world, snapshot(world, ticket, Status.OPEN, 50))
+    late = status(world, ticket, Status.SOLVED, 10), status(world, ticket, Status.OPEN, 10)
+    assert take(world, *late) == [Taken.STORED, Taken.KNOWN]
+    assert statuses(world, handoff) == ["open", "solved"]
+    assert state(world, handoff) == WITH_HUMANS
+
+
 @pytest.mark.parametrize("road", ["event", "snapshot"])
 def test_behind_a_late_status_the_one_that_holds_is_told_again(world: World, road: str) -> None:
     """Solved, on hold, solved again, before anybody told us of the middle: on hold is not the last word."""

@@ -168,12 +168,12 @@ def after(connection: sa.Connection, seq: int, limit: int) -> list[tuple[int, Up
 def next_status(
     connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime, status: Status, near: timedelta
 ) -> Status | None:
-    """The first status that was stored for a ticket at or after a time, or None.
+    """The first status that was stored for a ticket after a time, or None.
 
     ``status`` itself counts from ``near`` before that time: clocks of two roads differ.
     """
     found = _statuses(connection, _STATUSES_AFTER, handoff_id, ticket_id, at - near)
-    return next((each for when, each in found if when >= at or each is status), None)
+    return next((each for when, each in found if when > at or each is status), None)
 
 
 def status_before(connection: sa.Connection, handoff_id: str, ticket_id: str, at: datetime) -> Status | None:
