@@ -257,8 +257,10 @@ def _statuses(universe: Universe, row: dict[str, Any], desk: CountingAcme, updat
     ]
     names = [status for _, status, _ in history]
     rest = iter(names)
+    # of changes in one moment nobody can tell which was first, where they come by different roads
+    crowded = any((other - one).total_seconds() < APART for (one, *_), (other, *_) in pairwise(history))
     check(
-        all(any(status == name for name in rest) for _, status in told),
+        crowded or all(any(status == name for name in rest) for _, status in told),
         f"{id}: the statuses {names} were told as {[status for _, status in told]}",
     )
     for position, (at, status, by) in enumerate(history):
@@ -273,7 +275,7 @@ def _statuses(universe: Universe, row: dict[str, Any], desk: CountingAcme, updat
     moves = _rows(universe, "select old, new from sim_moves where handoff_id = ? order by n", id)
     again = sum(move["old"] in ("solved", "closed") and move["new"] == "with_humans" for move in moves)
     reopened = sum(a[1] == "solved" and b[1] != "solved" for a, b in pairwise(history))
-    check(again <= reopened, f"{id} was reopened {again} times, on the desk {reopened} times")
+    check(again <= reopened + crowded, f"{id} was reopened {again} times, on the desk {reopened} times")
 
 
 def _changes(history: list[tuple[datetime, str, str]]) -> list[tuple[datetime, str, str]]:
