@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from tests.desks import Acme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, customer_says, in_threads
 
-from handrail import Conflict, Handoff, Message, Role, Unsupported, delivery
+from handrail import Conflict, Handoff, Message, Role, Unsupported, UpdateKind, delivery
 from handrail.again import resume
 from handrail.engine import LEASE_SECONDS
 from handrail.model import State
@@ -73,6 +73,25 @@ def during(world: World, act: Callable[[], Any], *, path: str = "/cases", method
         return reply
 
     transport.send = send  # type: ignore[method-assign]
+
+
+def test_what_happened_while_the_desk_was_slow_to_answer_is_read_afterwards(
+    worlds: Worlds, acme: SimulatedAcme, clock: Clock
+) -> None:
+    """A peer's poll saw the reply on a ticket that nobody knew yet, and went on."""
+    slow, peer = worlds(), worlds()
+    handoff = slow.hand_off()
+
+    def meanwhile() -> None:
+        (case,) = acme.cases
+        acme.human_replies(case, "I have it already")
+        peer.rail.roads.poll("desk")
+        clock.advance(4)
+
+    during(slow, meanwhile)
+    slow.run(within=60)
+    slow.poll()
+    assert [update.text for update in slow.updates(handoff, UpdateKind.REPLY)] == ["I have it already"]
 
 
 # Order.

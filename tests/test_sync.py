@@ -286,6 +286,23 @@ def test_a_snapshot_tells_what_no_event_did_and_the_event_is_then_known(world: W
     assert state(world, handoff) == SOLVED
 
 
+def test_a_snapshot_that_counts_in_seconds_is_not_older_than_an_event_of_that_second(world: World) -> None:
+    """Assigned, so open, and solved at once; the webhooks came in the other order."""
+    handoff, ticket = delivered(world)
+    second = at(world, 10).replace(microsecond=0)
+    now = snapshot(world, ticket, Status.SOLVED, 10).model_copy(update={"updated_at": second})
+    events = [
+        status(world, ticket, value, 10).model_copy(update={"at": second + timedelta(seconds=0.478)})
+        for value in (Status.SOLVED, Status.OPEN)
+    ]
+    take(world, now, *events)
+    assert state(world, handoff) == WITH_HUMANS, "for all that is known"
+    assert take(world, now) == [Taken.STORED]
+    assert state(world, handoff) == SOLVED
+    assert statuses(world, handoff) == ["solved", "open", "solved"]
+    assert take(world, now) == [Taken.KNOWN]
+
+
 def test_an_old_snapshot_changes_nothing(world: World) -> None:
     handoff, ticket = delivered(world)
     take(world, snapshot(world, ticket, Status.SOLVED, 20, assignee="Bea"))

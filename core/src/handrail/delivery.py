@@ -39,6 +39,9 @@ BACKOFF = tenacity.wait_random_exponential(multiplier=1, max=300)
 TURN_SECONDS = 2.0
 """For so long a thread that drains keeps its slot on the desk."""
 
+SLOW = timedelta(seconds=3)
+"""A ticket that took longer to make may have been worked on before we knew that it is ours."""
+
 SWEEPS = 10
 """So often a look for twins is tried again before it is left."""
 
@@ -198,6 +201,8 @@ class Delivery:
             state = self.inbox.delivered(connection, row, ticket)
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
+            elif not row.ticket_id and abs(now - work.began) > SLOW:  # who polled meanwhile did not know it
+                self._read_soon(connection, work, ticket.id)
             known = {"trying_since": None, "ticket_id": ticket.id, "last_error": error, "state": state}
             return self.claims.go_on(connection, row, now, **known) or work.following(connection)
 
