@@ -218,9 +218,10 @@ class Inbox:
         at = ticket.updated_at or self.context.clock()
         if row.updated_at and at < row.updated_at:
             return Taken.KNOWN
-        if row.status_at and at == row.status_at.replace(microsecond=0):  # this desk counts in seconds
-            at = row.status_at
-        stamp = f"{at:%Y%m%d%H%M%S%f}"
+        stamp = f"{at:%Y%m%d%H%M%S}"
+        if row.status_at and at < row.status_at and at == row.status_at.replace(microsecond=0):
+            at = row.status_at  # this desk counts in seconds; what it said of this one may be told already
+            stamp = f"{at:%Y%m%d%H%M%S%f}"
         taken = {self._assignment(connection, row, _assignment(ticket, at, stamp))}
         if ticket.status != row.status:
             if not self._is_stale(connection, row, ticket, at):
