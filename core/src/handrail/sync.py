@@ -128,9 +128,8 @@ class Inbox:
         if self._arrived_after_all(connection, row, item):
             return Taken.OURS
         taken = self._kind_of(item)(connection, row, item)
-        if (
-            taken is Taken.KNOWN
-        ):  # told by the other road: behind a change of the same second it moves nothing
+        if taken is Taken.KNOWN:
+            # The other road has told it: again, behind a change of the same second, it would move the ticket.
             updates.save_ours(connection, desk, [item.id])
         return taken
 
