@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 
 from tests.real import a_rail, until, write_config
@@ -93,12 +92,17 @@ def rage(processes: Herd, desk: SimulatedDesk, seed: int) -> None:
         processes.kill(chance.choice(names))
 
 
-def polled_at(rail: Handrail) -> datetime:
-    with rail.context.store.read() as connection:
-        row = desks.get(connection, "support")
-    assert row is not None
-    found: datetime = row.polled_at
-    return found
+def another_poll(rail: Handrail) -> None:
+    """Wait until a poll has ended; the one before may have died with its process, and none have ended yet."""
+    now = rail.context.clock()
+
+    def has_ended() -> bool:
+        with rail.context.store.read() as connection:
+            row = desks.get(connection, "support")
+        assert row is not None
+        return row.polled_at is not None and row.polled_at > now
+
+    until(has_ended, "another poll")
 
 
 def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
@@ -131,8 +135,7 @@ def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:
         clients.leave()
         until(lambda: len(clients.replies()) >= len(clients.answered), "every answer")
         for _ in range(2):  # what another poll would double, it doubles now
-            before = polled_at(rail)
-            until(lambda b=before: polled_at(rail) > b, "another poll")  # type: ignore[misc]
+            another_poll(rail)
         processes.end()
 
         assert processes.killed == KILLS
