@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -76,3 +77,21 @@ def test_a_handoff_that_cannot_be_read_spoils_no_other(
     world.rail.attempt(given[2].id)
     assert states(world, given)[2] == "with_humans"
     assert len(acme.cases) == 2
+
+
+def test_waiting_for_our_own_rate_gives_nothing_up(worlds: Worlds, acme: SimulatedAcme) -> None:
+    """A backlog of more than ``give_up_after`` is no desk that does not answer."""
+    world = worlds(settings={"rate": 1, "asks_team": True}, give_up_after=timedelta(minutes=1))
+    given = made(world, 8)
+    world.run(within=3600)
+    assert states(world, given) == ["with_humans"] * 8
+    assert len(acme.cases) == 8
+    assert world.show(given[7])["last_error"] is None
+
+
+def test_the_rate_does_not_make_a_desk_that_is_down_any_younger(worlds: Worlds, acme: SimulatedAcme) -> None:
+    world = worlds(settings={"rate": 1}, give_up_after=timedelta(minutes=30))
+    acme.fault("status", status=503, times=999)
+    given = made(world, 8)
+    world.run(within=7200)
+    assert states(world, given) == ["undelivered"] * 8

@@ -810,6 +810,19 @@ def test_a_detector_is_asked_for_a_flow_while_nobody_holds_the_store(
     assert not any(asked_while_held)
 
 
+def test_who_drains_asks_a_detector_while_nobody_holds_the_store(
+    make: Make, asked_while_held: list[bool]
+) -> None:
+    world = make(ORDER, ANGRY)
+    handoffs = [begin(world, talk().model_copy(update={"id": f"c-{number}"})) for number in range(3)]
+    world.clock.advance(1900)
+    world.rail.delivery.drain("desk", lambda: True)
+
+    assert [world.show(each)["urgency"] for each in handoffs] == ["urgent"] * 3
+    assert asked_while_held
+    assert not any(asked_while_held)
+
+
 def test_an_answer_waits_for_no_detector_with_the_store_held(
     make: Make, asked_while_held: list[bool]
 ) -> None:

@@ -19,6 +19,7 @@ from handrail import raising, waits
 from handrail.context import Context
 from handrail.engine import LEASE_SECONDS
 from handrail.model import Handoff, State, Ticket
+from handrail.policy.detect import are_there
 from handrail.store import desks, handoffs, operations, updates
 from handrail.store.alive import owner
 from handrail.store.operations import StoredJournal
@@ -88,11 +89,21 @@ class Claims:
 
     def next(self, desk: str) -> Work | None:
         """The work of the handoff that has waited longest on a desk, if the desk can take any now."""
+        if are_there():
+            with self.context.store.read() as connection:
+                row = handoffs.next_due(connection, desk, self.context.clock())
+            if row is not None:
+                waits.ask_ahead(self.context, row.id)
         with self.context.store.begin() as connection:
             return self._next(connection, desk)
 
     def follow(self, connection: sa.Connection, desk: str) -> Work | None:
-        """``next`` within a transaction about another handoff, which it never spoils."""
+        """``next`` within a transaction about another handoff, which it never spoils.
+
+        Where detectors would have to be asked, which may be slow, nothing follows: ``next`` asks them first.
+        """
+        if are_there():
+            return None
         try:
             with connection.begin_nested():
                 return self._next(connection, desk)

@@ -25,6 +25,7 @@ from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, Store
 from handrail.fallback import give_up
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
+from handrail.pace import MINUTE, TooFast
 from handrail.roads import READS
 from handrail.steps import Steps
 from handrail.store import desks, handoffs, operations, updates
@@ -139,6 +140,8 @@ class Delivery:
             return self._failed(work, str(refusal))
         except DeskPaused as pause:
             return self._pause(work, pause)
+        except TooFast as early:
+            return self._put_off(work, early)
         except DeskError as trouble:
             return self._later(work, str(trouble), trouble.after)
         except (Superseded, StoreError):
@@ -254,6 +257,19 @@ class Delivery:
             self.claims.free(connection, row, due_at=due, last_error=why)
             self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
             handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
+        return None
+
+    def _put_off(self, work: Work, early: TooFast) -> Work | None:
+        """Our own rate is used up, which is no trouble of the desk's: it counts towards nothing."""
+        now = self.context.clock()
+        with self.context.store.begin() as connection:
+            row = self._mine(connection, work)
+            since = None if row.trying_since == work.began else row.trying_since
+            delay = early.after or MINUTE.total_seconds()
+            due = now + timedelta(seconds=delay)
+            self.claims.free(connection, row, due_at=due, trying_since=since)
+            self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
+            handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {early}; again in {delay:.1f} s")
         return None
 
     def _pause(self, work: Work, pause: DeskPaused) -> Work | None:
