@@ -89,7 +89,7 @@ class Acme(Connector):
 
     def names(self, kind: str) -> Steps[dict[str, str]]:
         reply = yield Request("GET", f"/{kind}")
-        return {row["name"]: row["id"] for row in reply.json}
+        return {row["name"]: row["id"] for row in reply.rows}
 
     def create(self, handoff: Handoff) -> Steps[Ticket]:
         wishes = yield from self.wishes(handoff)
@@ -121,15 +121,15 @@ class Acme(Connector):
 
     def _person(self, handoff: Handoff) -> Steps[Any]:
         reply = yield Request("GET", "/people", params={"name": handoff.customer.name or ""})
-        return next(iter(reply.json), None)
+        return next(iter(reply.rows), None)
 
     def find(self, handoff: Handoff) -> Steps[Ticket | None]:
         reply = yield Request("GET", "/cases", params={"marker": handoff.marker})
-        return next((self.ticket(row) for row in reply.json if row["marker"] == handoff.marker), None)
+        return next((self.ticket(row) for row in reply.rows if row["marker"] == handoff.marker), None)
 
     def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
         reply = yield Request("GET", "/cases", params={"marker": handoff.marker})
-        twins = [row["id"] for row in reply.json if row["id"] != ticket.id]
+        twins = [row["id"] for row in reply.rows if row["id"] != ticket.id]
         for twin in twins:
             yield Request("DELETE", f"/cases/{twin}", repeatable=True)
         return twins
@@ -143,7 +143,7 @@ class Acme(Connector):
 
     def _note(self, ticket: Ticket, marker: str) -> Steps[Any]:
         reply = yield Request("GET", f"/cases/{ticket.id}/notes")
-        return next((row for row in reply.json if row["marker"] == marker), None)
+        return next((row for row in reply.rows if row["marker"] == marker), None)
 
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
         group = (yield from self.group_to(change.group)) if change.group else None
@@ -203,7 +203,7 @@ class Acme(Connector):
     def read(self, ticket: Ticket) -> Steps[Page]:
         reply = yield Request("GET", f"/cases/{ticket.id}/events")
         case = (yield Request("GET", f"/cases/{ticket.id}")).json
-        return Page([self.event(row) for row in reply.json], [self.ticket(case)])
+        return Page([self.event(row) for row in reply.rows], [self.ticket(case)])
 
     def poll_page(self, cursor: str | None, tickets: Sequence[Ticket], now: datetime) -> Steps[Page]:
         data = (yield Request("GET", "/events", params={"after": cursor or "0"})).json

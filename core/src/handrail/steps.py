@@ -148,6 +148,14 @@ class Reply:
             raise Unsure(f"the desk's answer ({self.status}) is not readable JSON: {self.excerpt}") from error
 
     @property
+    def rows(self) -> list[Any]:
+        """The decoded body, a list. Raises ``Unsure`` for anything else: ``{}`` is no empty list."""
+        found = self.json
+        if not isinstance(found, list):
+            raise Unsure(f"the desk's answer ({self.status}) is no list: {self.excerpt}")
+        return found
+
+    @property
     def data(self) -> Any:
         """The decoded body, or ``{}`` where it is no JSON: for reading error answers."""
         try:

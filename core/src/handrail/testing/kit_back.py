@@ -52,6 +52,22 @@ class BackTests(KitBase):
             replies = world.updates(handoff, UpdateKind.REPLY)
             assert [(reply.text or "").strip() for reply in replies] == [f"About {handoff.id}."]
 
+    @pytest.mark.parametrize("skip", range(3))
+    @pytest.mark.parametrize("kind", ["empty", "html", "half"])
+    def test_a_ticket_that_is_read_says_all_or_is_read_again(
+        self, world: World, kind: Kind, skip: int
+    ) -> None:
+        """After a create in doubt one ticket is read for what was done on it before we knew of it."""
+        handoff, ticket = self._delivered(world, "poll")
+        world.clock.advance(30)
+        world.desk.human_replies(ticket, "Your refund is on its way.", name="Bea")
+        world.desk.fault(kind, when="after", skip=skip)
+        world.rail.roads.schedule_read(handoff.desk, ticket, 1)
+        world.run(within=600)
+
+        replies = world.updates(handoff, UpdateKind.REPLY)
+        assert [(reply.text or "").strip() for reply in replies] == ["Your refund is on its way."]
+
     @pytest.mark.parametrize("road", ["poll", "webhook"])
     def test_internal_notes_are_not_replies(self, world: World, road: str) -> None:
         handoff, ticket = self._delivered(world, road)
