@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tests.desks import Acme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, customer_says, in_threads
 
 from handrail import Conflict, Handoff, Message, Role, Unsupported, UpdateKind, delivery
-from handrail.again import resume
+from handrail.again import resume, take_over
 from handrail.engine import LEASE_SECONDS
 from handrail.model import State
 from handrail.store import handoffs
@@ -704,6 +704,24 @@ def test_a_slow_attempt_that_was_overtaken_changes_nothing_any_more(
     assert (row(slow, handoff), now | {"timeline": lines}) == (known, shown)
     assert said["text"] == "attempt 1 took so long that it counts no more; another is made"
     assert len(acme.cases) == 1
+
+
+@pytest.mark.parametrize(("kind", "more"), [(Acme, 15), (KeyedAcme, 0), (LaggingAcme, 0)])
+def test_who_takes_over_looks_when_no_exchange_can_be_under_way(
+    worlds: Worlds, acme: SimulatedAcme, clock: Clock, kind: type[Acme], more: int
+) -> None:
+    """A request may have left a little after it was noted, and its connection may have taken a while."""
+    slow, fast = worlds(kind), worlds(kind)
+    handoff = slow.hand_off()
+    waits: list[timedelta] = []
+
+    def take() -> None:
+        assert take_over(fast.rail.context, handoffs.owner()) == 1
+        waits.append(row(fast, handoff).due_at - clock())
+
+    during(slow, take)
+    slow.rail.attempt(handoff.id)
+    assert waits == [slow.rail.config.desks["desk"].timeout + timedelta(seconds=more)]
 
 
 def test_a_slow_attempt_that_was_overtaken_sends_nothing_more(

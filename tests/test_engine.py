@@ -22,9 +22,10 @@ from tests.real import a_rail, connector, until, write_config
 
 from handrail import ConfigError, Message, Role, State, StoreError, engine, keeper, presence
 from handrail.engine import Duties, Jobs, Worker
+from handrail.ids import ulid
 from handrail.presence import Presence
 from handrail.rail import Handrail
-from handrail.store import Store, workers
+from handrail.store import Store, desks, workers
 from handrail.store.alive import owner
 from handrail.testing import SimulatedDesk, a_conversation
 
@@ -168,6 +169,23 @@ def test_what_is_stored_of_a_job_is_json_with_a_name_of_ours(jobs: Jobs) -> None
     with jobs.store.read() as connection:
         stored = connection.execute(sa.text(f"select inputs from {inputs}")).scalar_one()
     assert json.loads(stored) == {"namedArgs": {}, "positionalArgs": ["hook:desk", "a", 0]}
+
+
+def test_who_looks_whether_people_are_there_does_not_wait_for_their_desk(jobs: Jobs, log: Log) -> None:
+    """A desk that hangs is when a promise is broken."""
+    held = threading.Event()
+    log.does = {"slow": lambda: held.wait(60)}
+    with working(jobs, log, {"desk": 1}):
+        schedule(jobs, "poll:desk", "slow")
+        until(lambda: log.ran, "the poll")
+        schedule(jobs, "watch:desk", "watched")
+        until(lambda: len(log.ran) == 2, "the watch")
+        held.set()
+
+
+def test_a_step_that_has_failed_for_days_still_comes_back(jobs: Jobs) -> None:
+    jobs.again("hook:desk:a:0~2000", "hook:desk", "a", 0)
+    assert list(rows(jobs.store)) == ["hook:desk:a:0~2001"]
 
 
 def test_a_queue_does_not_wait_for_another(jobs: Jobs, log: Log) -> None:
@@ -367,6 +385,22 @@ def test_a_worker_retires_by_itself(jobs: Jobs, log: Log, monkeypatch: pytest.Mo
         until(lambda: not rows(jobs.store), "an empty table")
 
 
+def test_webhooks_are_forgotten_a_week_after_they_were_read(jobs: Jobs, log: Log) -> None:
+    now = datetime.now(UTC)
+    old, week = now - timedelta(days=8), now - timedelta(days=6)
+    ids = {"old": ulid(old), "kept": ulid(week), "unread": ulid(old), "new": ulid(now)}
+    with jobs.store.begin() as connection:
+        for name, id in ids.items():
+            desks.add_hook(connection, id, "desk", {}, b"{}", now)
+            if name != "unread":
+                desks.change_hook(connection, id, state="done")
+    with working(jobs, log) as worker:
+        assert worker.keeper.forget_hooks() == 1
+    with jobs.store.read() as connection:
+        left = connection.execute(sa.text("select id from hooks")).scalars().all()
+    assert set(left) == set(ids.values()) - {ids["old"]}
+
+
 # One process.
 
 
@@ -518,6 +552,18 @@ def state(rail: Handrail, id: str) -> str:
 def delivered(rail: Handrail, id: str) -> bool:
     shown = rail.show(id)
     return shown["state"] == State.WITH_HUMANS and not shown["to_send"]
+
+
+def test_a_worker_takes_up_what_waits_for_a_desk_that_is_no_longer_configured(
+    store_url: str, desk: SimulatedDesk
+) -> None:
+    with a_rail(store_url, {"old": desk, "support": desk}) as before:
+        id = before.hand_off(a_conversation(id="c-1")).id
+    more = {"fallback": ("support",), "give_up_after": timedelta(seconds=1)}
+    with a_rail(store_url, {"support": desk}, **more) as rail:
+        with rail.working():
+            until(lambda: delivered(rail, id), "it went on to the fallback")
+        assert rail.show(id)["desk"] == "support"
 
 
 def customer(text: str) -> Message:

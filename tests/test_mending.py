@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from tests.desks import Acme, SimulatedAcme, Worlds
 
 from handrail import DeskPaused, Finding, Reply, Request, State, Steps, StoreError
+from handrail.again import desks_gone, unpark
 from handrail.pace import Pace, TooFast
 from handrail.slots import Slots
 from handrail.store import Store, desks, handoffs
@@ -93,6 +94,48 @@ def test_an_attempt_that_the_store_broke_off_is_made_again_and_once(
     world.run(within=3600)
     assert world.show(handoff)["state"] == State.WITH_HUMANS
     assert len(acme.cases) == 1
+
+
+def test_what_a_peer_has_made_due_and_taken_meanwhile_is_left_to_it(
+    worlds: Worlds, acme: SimulatedAcme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers start: both see what waits for a person, and one attempts it already."""
+    world = worlds()
+    acme.fault("status", on="POST /cases", status=401)
+    handoff = world.hand_off()
+    world.run()
+    parked = handoffs.parked
+
+    def as_a_peer_saw_it(connection: sa.Connection, desk: str | None, limit: int = -1) -> Any:
+        found = parked(connection, desk, limit)
+        held = {"lease_by": "elsewhere:1", "lease_until": world.clock() + timedelta(minutes=5)}
+        handoffs.change(connection, handoff.id, parked_at=None, **held)
+        return found
+
+    monkeypatch.setattr(handoffs, "parked", as_a_peer_saw_it)
+    assert unpark(world.rail.context, None) == 1
+    with world.rail.context.store.read() as connection:
+        assert handoffs.get(connection, handoff.id).lease_by == "elsewhere:1"
+
+
+def test_a_handoff_whose_desk_is_no_longer_configured_goes_on_to_the_fallback(
+    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+) -> None:
+    world = worlds(backup=backup, give_up_after=timedelta(hours=1))
+    acme.fault("status", status=503, times=999)
+    handoff = world.hand_off()
+    world.let_pass(10)
+    gone = world.rail.config.desks.pop("desk")
+    assert desks_gone(world.rail.context) == ["desk"]
+    assert [f.subject for f in world.rail.check(offline=True) if not f.ok] == ["desks.desk"]
+
+    world.let_pass(600)
+    assert "there is no desk 'desk'" in world.show(handoff)["last_error"]
+    world.let_pass(3600)
+    assert world.show(handoff)["desk"] == "backup"
+    assert world.show(handoff)["state"] == State.WITH_HUMANS
+    assert desks_gone(world.rail.context) == []
+    world.rail.config.desks["desk"] = gone
 
 
 def test_an_attempt_that_runs_is_not_mended(worlds: Worlds, acme: SimulatedAcme) -> None:

@@ -12,6 +12,7 @@ from tests.real import until
 
 from handrail import NotDone
 from handrail.context import Context
+from handrail.engine import LEASE_SECONDS
 from handrail.testing import World
 
 
@@ -57,6 +58,21 @@ def test_who_waits_when_the_process_ends_gets_none_and_who_has_one_keeps_it(worl
     context.halt(False)
     with context.slot("desk", patient=False) as again:
         assert again
+
+
+def test_a_job_that_finds_all_slots_taken_outlives_who_holds_its_handoff(
+    world: World, acme: SimulatedAcme
+) -> None:
+    """The attempt may break off and say nothing: no other job would ever come."""
+    handoff = world.hand_off()
+    assert world.rail.delivery.claims.of(handoff.id, -1) is not None
+    with world.rail.context.slot("desk"):
+        world.rail.context.halt(True)
+        world.run()
+        world.rail.context.halt(False)
+    world.let_pass(LEASE_SECONDS + 2)
+    assert world.show(handoff)["state"] == "with_humans"
+    assert len(acme.cases) == 1
 
 
 def test_a_job_claims_nothing_where_all_slots_are_taken_and_comes_back(

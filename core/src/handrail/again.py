@@ -9,13 +9,24 @@ from typing import Any
 import sqlalchemy as sa
 
 from handrail.context import Context
+from handrail.driver import START_SECONDS
 from handrail.errors import Conflict
+from handrail.http import CONNECT_SECONDS
 from handrail.model import State
 from handrail.store import desks, handoffs, operations
 from handrail.store.alive import is_alive, owner
 
 _BATCH = 200
 """So many handoffs are made due in one transaction: others want to write too."""
+
+
+GONE = "handoffs wait for this desk, which the configuration does not have; they go to the fallback in time"
+
+
+def desks_gone(context: Context) -> list[str]:
+    """Desks that the configuration does not have any more, and for which handoffs wait."""
+    with context.store.read() as connection:
+        return sorted(handoffs.desks_in_use(connection) - context.config.desks.keys())
 
 
 def retry(context: Context, handoff_id: str) -> None:
@@ -45,8 +56,8 @@ def retry(context: Context, handoff_id: str) -> None:
 def resume(context: Context, desk: str | None = None) -> None:
     """Unpause desks, and make due what waited for them or was left by a process that died."""
     with context.store.begin() as connection:
-        for name in [desk] if desk else list(context.config.desks):
-            if desks.paused(connection, name) is not None:
+        for name in desks.all_paused(connection):
+            if desk in (None, name):
                 desks.change(connection, name, paused_because=None, paused_at=None)
     while unpark(context, desk):  # behind the commit no attempt finds its desk paused
         pass
@@ -60,10 +71,13 @@ def unpark(context: Context, desk: str | None) -> int:
     """Make some of what waited for a person due; returns how many."""
     now = context.clock()
     with context.store.begin() as connection:
-        rows = handoffs.parked(connection, desk, _BATCH)
-        for row in rows:  # the pause does not count as time in which the desk did not take it
-            _due(context, connection, row, now, trying_since=None)
-    return len(rows)
+        ids = sorted(found.id for found in handoffs.parked(connection, desk, _BATCH))
+        for id in ids:
+            row = handoffs.get(connection, id, lock=True)
+            if row.parked_at is not None:  # else a peer was faster, and it may be under way again
+                # The pause does not count as time in which the desk did not take it.
+                _due(context, connection, row, now, trying_since=None)
+    return len(ids)
 
 
 def take_over(context: Context, holder: str) -> int:
@@ -99,10 +113,16 @@ def put_back(context: Context, attempts: Iterable[tuple[str, int]]) -> int:
 
 
 def _settled(context: Context, connection: sa.Connection, row: Any, now: datetime) -> datetime:
-    """When no exchange of an attempt can be under way any more, should its process live after all."""
+    """When no exchange of an attempt can be under way any more, should its process live after all.
+
+    A key makes one of two; within the desk's ``lag`` no look is believed; else only this keeps them apart.
+    """
     known = context.config.desks.get(row.desk)
     sent = operations.last_sent(connection, row.id) if known and not is_gone(row.lease_by) else None
-    return max(now, sent + known.timeout) if known and sent else now
+    if not known or not sent:
+        return now
+    late = timedelta(seconds=0 if known.key_window else START_SECONDS + CONNECT_SECONDS)
+    return max(now, sent + known.timeout + max(late - known.lag, timedelta(0)))
 
 
 def is_gone(holder: str | None) -> bool:

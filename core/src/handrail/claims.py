@@ -68,8 +68,8 @@ class Claims:
             if not _is_due(row, n, now):
                 return None
             if handoffs.held(row, now):
-                if n >= 0:  # this job is there for the case that the attempt dies, which may yet happen
-                    self._come_back(connection, row, (row.lease_until - now).total_seconds() + 1)
+                if n >= 0:
+                    self._outlive(connection, row, now)
                 return None
             if row.state == State.WAITING:  # whatever its desk says, the wait is over
                 row = waits.fired(self.context, connection, row, now)
@@ -128,8 +128,16 @@ class Claims:
         now = self.context.clock()
         with self.context.store.begin() as connection:
             row = handoffs.get(connection, id, lock=True)
-            if _is_due(row, n, now) and not handoffs.held(row, now):
+            if not _is_due(row, n, now):
+                return
+            if handoffs.held(row, now):
+                self._outlive(connection, row, now)
+            else:
                 self._come_back(connection, row, FULL_SECONDS)
+
+    def _outlive(self, connection: sa.Connection, row: Any, now: datetime) -> None:
+        """The job is there for the case that the attempt dies which holds the row: that may yet happen."""
+        self._come_back(connection, row, (row.lease_until - now).total_seconds() + 1)
 
     def _come_back(self, connection: sa.Connection, row: Any, delay: float, **values: Any) -> None:
         handoffs.change(connection, row.id, n=row.n + 1, **values)

@@ -21,7 +21,15 @@ from handrail import again
 from handrail.claims import Claims, Work, nothing, ticket_of
 from handrail.connector import Change, Said
 from handrail.context import Context
-from handrail.errors import DeskError, DeskPaused, HandrailError, Refused, StoreError, Unsupported
+from handrail.errors import (
+    DeskError,
+    DeskPaused,
+    HandrailError,
+    NotFound,
+    Refused,
+    StoreError,
+    Unsupported,
+)
 from handrail.fallback import give_up
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
@@ -140,6 +148,8 @@ class Delivery:
             return self._failed(work, str(refusal))
         except DeskPaused as pause:
             return self._pause(work, pause)
+        except NotFound as gone:  # the configuration had this desk, and may have it again
+            return self._later(work, str(gone), None)
         except TooFast as early:
             return self._put_off(work, early)
         except DeskError as trouble:

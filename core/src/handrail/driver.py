@@ -35,6 +35,8 @@ LOOK_AGAIN_AFTER = timedelta(seconds=30)
 TOO_MANY = 429
 _LATER = frozenset({408, 425, TOO_MANY})
 LONGEST_REST = timedelta(hours=1)
+START_SECONDS = 5.0
+"""A request that has been noted goes out within this time, or not at all."""
 _MAX_RUNS = 20
 
 
@@ -266,7 +268,7 @@ class Driver:
         token = None if request.public else self.tokens.current()
         reply = self._sent(wire, token, noted)
         if reply.status == 401 and token is not None:
-            reply = self._sent(wire, self.tokens.after(token))
+            reply = self._sent(wire, self.tokens.after(token), noted)
         return reply
 
     def _sent(self, wire: Wire, token: str | None, noted: datetime | None = None) -> Reply:
@@ -277,8 +279,8 @@ class Driver:
                 self.rest_for(early.after)
                 raise
         with self._slots:
-            if noted and self.clock() - noted > self.connector.timeout:  # a peer may think that we are dead
-                raise NotDone("the process stood still between noting a request and sending it")
+            if noted and (self.clock() - noted).total_seconds() > START_SECONDS:  # a peer may think us dead
+                raise NotDone("too much time has passed between noting a request and sending it")
             return self.transport.send(wire, self.connector.headers(token))
 
     def _judge(self, reply: Reply, request: Exchange) -> Exception:

@@ -69,6 +69,8 @@ MAX_PAUSE_SECONDS = 900.0
 _READERS = 4
 """Jobs at once that read one desk."""
 _BATCH = 500
+_REMEMBERED = 10_000
+"""So many finished jobs are noted, to be dropped early; without that they end by themselves."""
 _DROP = """
     delete from {table} where workflow_uuid in :ids and status in ('ENQUEUED', 'DELAYED')
     returning workflow_uuid
@@ -90,7 +92,7 @@ class Jobs:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.hands: Hands | None = None
-        self._finished: deque[str] = deque()
+        self._finished: deque[str] = deque(maxlen=_REMEMBERED)
         self._owed: deque[tuple[str, str, str, int]] = deque()
 
     @cached_property
@@ -116,8 +118,9 @@ class Jobs:
 
     def ring(self, desk: str) -> None:
         """The hands of this process, where it has any, look what is due on a desk."""
-        if self.hands:
-            self.hands.ring(desk)
+        hands = self.hands  # which may go while we ask
+        if hands:
+            hands.ring(desk)
 
     def finished(self, connection: sa.Connection, step: str, id: str, n: int) -> None:
         """Once this is committed, that job has nothing to do: it goes soon, before a worker has to look."""
@@ -159,7 +162,7 @@ class Jobs:
     def _again(self, job_id: str, step: str, id: str, n: int) -> None:
         number, _, tries = job_id.rpartition(":")[2].partition("~")
         count = int(tries or 0) + 1
-        pause = min(2.0**count, MAX_PAUSE_SECONDS)
+        pause = min(2.0 ** min(count, 30), MAX_PAUSE_SECONDS)
         self.client.enqueue(_options(step, f"{step}:{id}:{number}~{count}", pause), step, id, n)
 
     def worker(self, desks: Mapping[str, int], duties: Duties, others: Iterable[str] = ()) -> Worker:
@@ -310,11 +313,13 @@ def _queues(desks: Mapping[str, int]) -> dict[str, int]:
     """The queues of these desks, with how many jobs of each a worker runs at once."""
     out = {_queue(f"deliver:{desk}"): slots for desk, slots in desks.items()}
     back = {_queue(f"poll:{desk}"): min(slots, _READERS) for desk, slots in desks.items()}
-    return {_queue(""): _READERS} | out | back
+    return {_queue(""): _READERS, _queue("watch:"): _READERS} | out | back
 
 
 def _queue(step: str) -> str:
     kind, _, desk = step.partition(":")
+    if kind == "watch":  # it asks nothing of its desk, and must not stand behind what does
+        return "handrail-watch"
     if not desk:
         return "handrail"
     return f"handrail/{desk}" if kind == "deliver" else f"handrail/{desk}/back"

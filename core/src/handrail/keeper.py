@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from handrail.store import Store, handoffs, workers
+from handrail.store import Store, desks, handoffs, workers
 
 if TYPE_CHECKING:
     from handrail.engine import Duties, Jobs
@@ -28,6 +28,8 @@ KEEP_SECONDS = 3600.0
 """For so long a finished job is kept; what happened stands in the handoff's timeline."""
 TAKEN_SECONDS = 300.0
 """A job that was taken longer ago than any attempt takes is lost, whoever has it."""
+HOOKS_STAY = timedelta(days=7)
+"""For so long a webhook that was read is kept, for people who look for what went wrong."""
 _BATCH = 1000
 _TAKEN = """
     select workflow_uuid as id, executor_id, queue_name, started_at_epoch_ms as taken_at
@@ -72,6 +74,7 @@ class Keeper:
                     self.reap()
                 if ticks % int(RETIRE_SECONDS / TICK_SECONDS) == 0:
                     self.retire()
+                    self.forget_hooks()
                 self._came_round = time.monotonic()
             except Exception as error:
                 log.warning("looking after the jobs failed: %s", type(error).__name__)
@@ -114,6 +117,16 @@ class Keeper:
             retired += len(found)
             if len(found) < _BATCH or self._ended.is_set():
                 return retired
+
+    def forget_hooks(self, keep: timedelta = HOOKS_STAY) -> int:
+        """Delete webhooks that were read long ago; what they said stands in the updates. Returns how many."""
+        before, forgotten = datetime.now(UTC) - keep, 0
+        while True:
+            with self.jobs.store.begin() as connection:
+                found = desks.drop_hooks(connection, before, _BATCH)
+            forgotten += found
+            if found < _BATCH or self._ended.is_set():
+                return forgotten
 
     def _list(self, **which: Any) -> list[Any]:
         client = self.jobs.client

@@ -77,7 +77,8 @@ class Hooks:
 
         A step is called with the handoff and with what stands beside its name in the flow. What it returns,
         if that is a text, stands in the handoff's timeline. It runs as a job, at least once: ``handoff.id``
-        tells it what it has done before. One that raises is tried again for a day, and never stops a handoff.
+        tells it what it has done before. One that raises is tried again for a day, and never stops a handoff;
+        one that takes more than five minutes may be begun a second time beside the first.
 
         Example::
 

@@ -282,6 +282,7 @@ class Handrail:
 
         found = [Finding("store", True, "opened"), *lint(self.config), *self.subscriptions.findings()]
         found += [Finding(f"hours.{name}", True, str(hours)) for name, hours in self.config.hours.items()]
+        found += [Finding(f"desks.{name}", False, again.GONE) for name in again.desks_gone(self.context)]
         for name in self.config.desks:
             findings = [Finding("settings", True, "read")] if offline else self._ask(name)
             found += [replace(each, subject=f"desks.{name}: {each.subject}") for each in findings]
@@ -325,7 +326,8 @@ class Handrail:
     @contextmanager
     def working(self) -> Iterator[None]:
         """A worker in this process. On SQLite one process at a time may work."""
-        slots = {name: connector.concurrency for name, connector in self.config.desks.items()}
+        slots = dict.fromkeys(again.desks_gone(self.context), 1)
+        slots |= {name: connector.concurrency for name, connector in self.config.desks.items()}
         duties = Duties(
             self.run_step,
             self.delivery.drain,

@@ -109,7 +109,8 @@ class Raising:
         lines = [rule.notice, f"Next group: {rule.group}" if rule.group else None]
         note = "\n".join(filter(None, lines))
         change = {"urgency": urgency if urgency != before else None, "note": note or None}
-        if Can.MOVE in self.context.connector(row.desk).can:
+        desk = self.context.config.desks.get(row.desk)
+        if desk and Can.MOVE in desk.can:
             change["group"] = rule.group
         given = {name: value for name, value in change.items() if value}
         if given:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -22,6 +23,8 @@ log = logging.getLogger("handrail.sync")
 SOLVED_STAYS_WATCHED = timedelta(days=28)
 """A solved ticket may be reopened for this long before it is no longer asked for."""
 PAGES_AT_ONCE = 20
+PASS_SECONDS = 60.0
+"""A pass that has taken so long leaves the next page to the next one: its job must not be taken for lost."""
 READS = 1000
 """Numbers of the jobs that read one ticket: each occasion has so many of its own, for its tries."""
 _RETRIES = 30
@@ -151,7 +154,7 @@ class Roads:
             raise Unsupported(f"the desk {desk} cannot be polled")
         with self.context.store.read() as connection:
             row = desks.get(connection, desk)
-        cursor, fresh = (row.cursor if row is not None else None), 0
+        cursor, fresh, began = (row.cursor if row is not None else None), 0, time.monotonic()
         for _ in range(PAGES_AT_ONCE):
             start, known = cursor, self._known(desk, now)  # what the page before taught is known
             page: Page = self.context.ask(
@@ -160,7 +163,8 @@ class Roads:
             )
             stored, complete = self._take_page(desk, page)
             fresh += stored
-            if not page.more or not complete or page.cursor == cursor:
+            late = time.monotonic() - began > PASS_SECONDS
+            if not page.more or not complete or page.cursor == cursor or late:
                 break
             cursor = page.cursor
         return fresh

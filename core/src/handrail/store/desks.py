@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from handrail.errors import NotFound
+from handrail.ids import first_ulid
 from handrail.store.engine import insert_missing
 from handrail.store.schema import desks, hooks
 
@@ -46,6 +47,12 @@ def paused(connection: sa.Connection, name: str, *, lock: bool = False) -> str |
     return connection.execute(_PAUSED_LOCKED if lock else _PAUSED, {"name": name}).scalar()
 
 
+def all_paused(connection: sa.Connection) -> Sequence[str]:
+    return (
+        connection.execute(sa.select(desks.c.name).where(desks.c.paused_because.is_not(None))).scalars().all()
+    )
+
+
 def add_hook(
     connection: sa.Connection, id: str, desk: str, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> None:
@@ -62,6 +69,14 @@ def hook(connection: sa.Connection, id: str, *, lock: bool = False) -> sa.Row[An
 
 def change_hook(connection: sa.Connection, id: str, **values: Any) -> None:
     connection.execute(_CHANGE_HOOK, {"this": id, **values})
+
+
+def drop_hooks(connection: sa.Connection, before: datetime, limit: int) -> int:
+    """Delete webhooks that came before a time and that nothing is to be done about; returns how many."""
+    old = sa.select(hooks.c.id).where(hooks.c.id < first_ulid(before), hooks.c.state != "todo")
+    return connection.execute(
+        hooks.delete().where(hooks.c.id.in_(old.order_by(hooks.c.id).limit(limit)))
+    ).rowcount
 
 
 def due_hooks(connection: sa.Connection, before: datetime) -> Sequence[sa.Row[Any]]:

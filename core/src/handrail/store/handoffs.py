@@ -197,6 +197,13 @@ def parked(connection: sa.Connection, desk: str | None, limit: int = -1) -> Sequ
     return connection.execute(query if limit < 0 else query.limit(limit)).all()
 
 
+def desks_in_use(connection: sa.Connection) -> set[str]:
+    """The desks for which handoffs wait, those included that the configuration does not have any more."""
+    due = sa.select(handoffs.c.desk).where(handoffs.c.due_at.is_not(None)).distinct()
+    parked = sa.select(handoffs.c.desk).where(handoffs.c.parked_at.is_not(None)).distinct()
+    return {*connection.execute(due).scalars(), *connection.execute(parked).scalars()}
+
+
 def leased(connection: sa.Connection, holder: str) -> Sequence[sa.Row[Any]]:
     """The handoffs at which a process makes, or made, an attempt, in the order in which rows are locked."""
     query = handoffs.select().where(handoffs.c.lease_by == holder).order_by(handoffs.c.id)
