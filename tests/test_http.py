@@ -238,6 +238,35 @@ def test_a_certificate_for_another_name_is_not_done(
         sent(f"https://127.0.0.1:{port}")
 
 
+def test_a_port_without_tls_is_not_done() -> None:
+    """No request leaves before the two sides agree."""
+
+    def speak() -> None:
+        with server.accept()[0] as connection:
+            connection.recv(1)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(NotDone, match="agree on no TLS"):
+            sent(f"https://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_a_server_of_an_old_tls_is_not_done(tmp_path: Path, tls: Any) -> None:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with (
+        raw_server(told(WHOLE), lambda each: old.wrap_socket(each, server_side=True)) as port,
+        pytest.raises(NotDone, match="agree on no TLS"),
+    ):
+        sent(f"https://127.0.0.1:{port}")
+
+
 # It may have happened.
 
 

@@ -124,12 +124,27 @@ _BEFORE_SENDING = (
 )
 
 
+_HANDSHAKE = frozenset(
+    {
+        "WRONG_VERSION_NUMBER",  # no TLS at all: the port of plain HTTP
+        "UNSUPPORTED_PROTOCOL",
+        "NO_PROTOCOLS_AVAILABLE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_UNRECOGNIZED_NAME",
+    }
+)
+"""Reasons of the ssl module that only a handshake has, before which no request leaves."""
+
+
 def _outcome(error: requests.RequestException, peer: str) -> NotDone | Unsure | Refused:
     """How an exchange ended that brought no whole answer. The message names no address and no header."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NotDone(f"{peer} did not accept the connection in time")
     if isinstance(error, requests.exceptions.SSLError) and _caused_by(error, ssl.SSLCertVerificationError):
         return NotDone(f"{peer}'s TLS certificate is not valid; nothing was sent")
+    if any(each.reason in _HANDSHAKE for each in _causes(error) if isinstance(each, ssl.SSLError)):
+        return NotDone(f"{peer} and we agree on no TLS; nothing was sent: look at url and its port")
     if isinstance(error, requests.exceptions.ProxyError):
         return NotDone(f"the proxy did not connect to {peer}")
     if isinstance(error, _BEFORE_SENDING):
@@ -142,11 +157,14 @@ def _outcome(error: requests.RequestException, peer: str) -> NotDone | Unsure | 
 
 
 def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(each, kind) for each in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error with all that it came from."""
     seen: list[BaseException] = [error]
     for each in seen:
-        if isinstance(each, kind):
-            return True
         inner = [each.__cause__, each.__context__, *each.args]
         inner += [each.reason] if isinstance(each, MaxRetryError) else []
         seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
-    return False
+    return seen
