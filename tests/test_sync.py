@@ -629,6 +629,7 @@ def test_a_page_whose_storing_fails_is_asked_for_again(
     take(world)  # a transaction that stores nothing shows nothing
     assert seen == []
     assert world.poll() == 2
+    world.run()
     assert seen == ["one", "two"]
 
 
@@ -813,7 +814,22 @@ def test_plugins_see_what_was_stored(world: World, plugin: Any) -> None:
     plugin(lambda update: seen.append(update.id))
     _, ticket = delivered(world)
     take(world, reply(world, ticket), reply(world, ticket))
+    world.run()
     assert seen == [f"desk:created:{ticket}", "desk:note:x1"]
+
+
+def test_what_a_plugin_could_not_see_before_the_process_died_it_sees_afterwards(
+    worlds: Worlds, plugin: Any
+) -> None:
+    seen: list[str] = []
+    plugin(lambda update: seen.append(update.id))
+    world = worlds()
+    _, ticket = delivered(world)
+    take(world, reply(world, ticket, "1"))
+    take(world, reply(world, ticket, "2"))
+    assert seen == [f"desk:created:{ticket}"]
+    worlds().run()
+    assert seen == [f"desk:created:{ticket}", "desk:note:x1", "desk:note:x2"]
 
 
 def test_a_plugin_that_raises_changes_nothing(world: World, plugin: Any, caplog: Any) -> None:
@@ -822,6 +838,7 @@ def test_a_plugin_that_raises_changes_nothing(world: World, plugin: Any, caplog:
     plugin(lambda update: seen.append(update.kind))
     handoff, ticket = delivered(world)
     assert take(world, status(world, ticket, Status.SOLVED, 9)) == [Taken.STORED]
+    world.run()
     assert seen == ["created", "status"]
     assert state(world, handoff) == SOLVED
     assert "plugin 1 of the test failed at update" in caplog.text

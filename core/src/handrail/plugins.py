@@ -92,7 +92,9 @@ class Hooks:
 
     @hookspec
     def handrail_update(self, update: Update) -> None:
-        """See an update after it was stored.
+        """See an update after it was stored: at least once, in the order of storing, in a worker's process.
+
+        ``update.id`` tells one that comes again. One that raises is logged, and goes on with the next.
 
         Example::
 

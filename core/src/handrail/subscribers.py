@@ -1,4 +1,4 @@
-"""Updates go out to subscribers as signed webhooks: at least once, in the order in which they were stored.
+"""Updates go out to subscribers, as signed webhooks, and to plugins: at least once, in their order.
 
 Each subscriber has a cursor in the feed of all updates, and at most one job under way. The cursor moves
 behind an update only when the subscriber has answered 2xx, and at once: a crash in between repeats that
@@ -12,8 +12,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from handrail.connector import Finding
 from handrail.context import Context
 from handrail.engine import LEASE_SECONDS
 from handrail.http import Http
+from handrail.listeners import Listener, listeners
 from handrail.model import Update, UpdateKind
 from handrail.posting import Trouble, http_to, pause, post
 from handrail.store import subscribers, updates
@@ -43,7 +44,12 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9:_-]{1,128}")
 class Subscriptions:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.named = {subscriber.name: subscriber for subscriber in context.config.subscribers}
+        self._configured = {subscriber.name: subscriber for subscriber in context.config.subscribers}
+
+    @property
+    def named(self) -> dict[str, Subscriber | Listener]:
+        """Who is told of updates: the configuration's subscribers, and plugins."""
+        return {**self._configured, **listeners()}
 
     # Jobs.
 
@@ -98,15 +104,15 @@ class Subscriptions:
         else:
             self._send(subscriber, row, page)
 
-    def _send(self, subscriber: Subscriber, row: Any, page: Sequence[tuple[int, Update]]) -> None:
+    def _send(self, subscriber: Subscriber | Listener, row: Any, page: Sequence[tuple[int, Update]]) -> None:
         began, passed = self.context.clock(), row.cursor
-        with closing(_http(subscriber)) as http:
+        with self._way_to(subscriber) as tell:
             for seq, update in page:
                 if abs(self.context.clock() - began) > SENDING:
                     break
                 if subscriber.wants(update.kind):
-                    trouble = self._post(http, subscriber, seq, update)
-                    if trouble is not None:
+                    trouble = tell(update.model_copy(update={"cursor": str(seq)}))
+                    if trouble is not None and isinstance(subscriber, Subscriber):
                         return self._failed(subscriber, row, seq, trouble)
                     with self.context.store.begin() as connection:
                         if not subscribers.move(connection, row.name, row.n, seq):
@@ -114,10 +120,17 @@ class Subscriptions:
                 passed = seq
         return self._settle(row, passed)
 
-    def _post(self, http: Http, subscriber: Subscriber, seq: int, update: Update) -> Trouble | None:
+    @contextmanager
+    def _way_to(self, subscriber: Subscriber | Listener) -> Iterator[Callable[[Update], Trouble | None]]:
+        if isinstance(subscriber, Listener):
+            yield subscriber.tell
+        else:
+            with closing(_http(subscriber)) as http:
+                yield lambda update: self._post(http, subscriber, update)
+
+    def _post(self, http: Http, subscriber: Subscriber, update: Update) -> Trouble | None:
         now = self.context.clock()
-        body = _body(update.model_copy(update={"cursor": str(seq)}))
-        return post(http, subscriber.url, subscriber.secret, _message_id(update), body, now)
+        return post(http, subscriber.url, subscriber.secret, _message_id(update), _body(update), now)
 
     # What became of it. Each is one transaction.
 
@@ -155,12 +168,12 @@ class Subscriptions:
     def findings(self) -> list[Finding]:
         """How each subscriber stands, for ``handrail check``; nobody is asked."""
         with self.context.store.read() as connection:
-            rows = [subscribers.get(connection, name) for name in self.named]
+            rows = [subscribers.get(connection, name) for name in self._configured]
             return [
                 Finding(
                     f"subscribers[{number}]: {subscriber.host}", *self._standing(connection, subscriber, row)
                 )
-                for number, (subscriber, row) in enumerate(zip(self.named.values(), rows, strict=True))
+                for number, (subscriber, row) in enumerate(zip(self._configured.values(), rows, strict=True))
             ]
 
     def _standing(self, connection: sa.Connection, subscriber: Subscriber, row: Any) -> tuple[bool, str]:

@@ -6,9 +6,7 @@ statuses are compared with what is known and when it was so. What we wrote ourse
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -19,11 +17,8 @@ import sqlalchemy as sa
 from handrail.connector import Page
 from handrail.context import Context
 from handrail.model import Actor, State, Status, Ticket, Update, UpdateKind
-from handrail.plugins import plugins
 from handrail.store import handoffs, operations, updates
 from handrail.subscribers import Subscriptions
-
-log = logging.getLogger("handrail.sync")
 
 _FINAL = {Status.SOLVED: State.SOLVED, Status.CLOSED: State.CLOSED, Status.DELETED: State.CLOSED}
 _SAME_MOMENT = timedelta(seconds=3)
@@ -40,36 +35,23 @@ class Taken(Enum):
 
 
 class Inbox:
-    """Takes what desks say, in a transaction of ``taking``, and shows plugins what was stored."""
+    """Takes what desks say, in a transaction of ``taking``."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.subscriptions = Subscriptions(context)
-        self._fresh = threading.local()
 
     @contextmanager
     def taking(self, desk: str = "", page: Page | None = None) -> Iterator[sa.Connection]:
-        """A transaction; after its commit plugins see the updates that were stored in it.
+        """A transaction in which the handoffs that a ``page`` is about are locked first, in one order.
 
-        The handoffs that a ``page`` is about are locked first, in one order, so that two roads that report
-        the same thing at once wait for each other.
+        So two roads that report the same thing at once wait for each other.
         """
-        self._fresh.updates = []
         with self.context.store.begin() as connection:
             if page is not None:
                 ids = {item.id if isinstance(item, Ticket) else item.ticket_id for item in page.items}
                 updates.lock(connection, desk, ids | {late.ticket_id for late in page.undone})
             yield connection
-        self._announce(self._fresh.updates)
-
-    def _announce(self, fresh: Iterable[Update]) -> None:
-        """A plugin that raises is logged, and changes nothing."""
-        for update in fresh:
-            for plugin in plugins().hook.handrail_update.get_hookimpls():
-                try:
-                    plugin.function(update)
-                except Exception:
-                    log.exception("plugin %s failed at update %s", plugin.plugin_name, update.id)
 
     def delivered(self, connection: sa.Connection, row: Any, ticket: Ticket) -> str:
         """Our own operation succeeded: the ticket is as the desk says; a new one is an update of its own.
@@ -251,7 +233,6 @@ class Inbox:
         if not updates.add(connection, update, self.context.clock()):
             return False
         self.subscriptions.woken(connection, update.kind)
-        self._fresh.updates = [*self._fresh.updates, update]
         return True
 
     def _move(self, connection: sa.Connection, ticket: Any, status: Status, at: datetime) -> None:
