@@ -7,10 +7,13 @@ The gate lives through 20,000 more by ``tests/simulation/run.py``; a long run is
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulation.many import Order, fresh_seed, live, live_all, orders
+from tests.simulation import book
+from tests.simulation.book import Book
+from tests.simulation.many import Order, Report, fresh_seed, live, live_all, orders
 from tests.simulation.planted import Unplantable, check, hunt
 from tests.simulation.plants import PLANTS, Plant
 from tests.simulation.shrink import shrink
@@ -76,3 +79,30 @@ def test_a_universe_counts_what_went_wrong_in_it() -> None:
     assert report.broken == []
     assert report.counts["handoffs"] == 20
     assert report.counts["exchange"] > 20
+
+
+def test_a_run_that_is_broken_off_goes_on_and_counts_what_one_run_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "IN_A_PART", 2)
+    file, seed, seen = tmp_path / "book.json", 7, list[int]()
+
+    def break_off(new: Report, total: Report) -> None:
+        seen.append(total.counts["universes"])
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Book.open(file, seed, 160, None).live(jobs=1, tell=break_off)
+    again = Book.open(file, 99, 160, None)
+    assert (again.seed, again.parts, again.report.counts["universes"]) == (seed, 1, 2)
+    report = again.live(jobs=1, tell=lambda new, total: None)
+    whole = live_all(orders(seed, 160))
+    assert _untimed(report) == _untimed(whole)
+    assert Book.open(file, seed, 160, None).live(jobs=1, tell=break_off).counts == report.counts
+    with pytest.raises(SystemExit, match="160 handoffs"):
+        Book.open(file, seed, 200, None)
+
+
+def _untimed(report: Report) -> dict[str, int]:
+    return {name: count for name, count in report.counts.items() if not name.startswith("ms of")}

@@ -1,7 +1,8 @@
 """Live through universes and count: ``uv run python tests/simulation/run.py --handoffs 20000 --jobs 2``.
 
 ``--replay`` lives through one universe again and prints what happened in it; a broken seed is shrunk first
-and its replay printed, unless ``--no-shrink`` is given.
+and its replay printed, unless ``--no-shrink`` is given. A long run with ``--keep FILE`` goes on where it was
+broken off, by the same command.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tests.simulation.book import Book  # noqa: E402
 from tests.simulation.many import Order, Report, fresh_seed, live_all, orders  # noqa: E402
 from tests.simulation.shrink import shrink  # noqa: E402
 from tests.simulation.universe import Broken  # noqa: E402
@@ -27,11 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.replay:
         handoffs = given.handoffs or 40
         return replay(Order(seed, handoffs, given.kind, _numbers(given.only), _numbers(given.tales)))
-    began = time.perf_counter()
-    wanted = orders(seed, given.handoffs or 20_000, given.kind)
-    report = live_all(wanted, jobs=given.jobs, tell=_Teller(given.progress))
+    began, handoffs, tell = time.perf_counter(), given.handoffs or 20_000, _Teller(given.progress)
+    if given.keep:
+        book = Book.open(given.keep, seed, handoffs, given.kind)
+        report = book.live(jobs=given.jobs, tell=tell)
+        seed, seconds = book.seed, book.seconds
+    else:
+        report = live_all(orders(seed, handoffs, given.kind), jobs=given.jobs, tell=tell)
+        seconds = time.perf_counter() - began
     print(report.line)
-    print(f"seeds from {seed}, {time.perf_counter() - began:.0f} seconds")
+    print(f"seeds from {seed}, {seconds:.0f} seconds")
     _table(report)
     if report.broken and not given.no_shrink:
         small = shrink(report.broken[0][0])
@@ -66,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tales", help="of a replay: the conversations to keep")
     parser.add_argument("--only", help="of a replay: the strikes to keep")
     parser.add_argument("--progress", type=float, default=0, help="say how far it is, each so many seconds")
+    parser.add_argument(
+        "--keep", type=Path, help="a file for what came of it so far; the run goes on from it"
+    )
     parser.add_argument("--no-shrink", action="store_true")
     return parser
 
