@@ -62,13 +62,19 @@ class Context:
 
         ``patient`` waits a while for one, where waiting costs nothing.
         """
-        known = self.config.desks.get(desk)
         patience = self._slots.idle_seconds if patient else 0.0
-        return self._slots.of(desk, known.concurrency if known else 1, patience)
+        return self._slots.of(desk, self.seats(desk), patience)
+
+    def seats(self, desk: str) -> int:
+        """How many threads of this process may attempt handoffs of a desk at once."""
+        known = self.config.desks.get(desk)
+        return self._slots.seats(known.concurrency if known else 1)
 
     def halt(self, halted: bool) -> None:
         """While halted, no thread of this process begins to talk to a desk."""
         self._slots.halt(halted)
+        for driver in list(self._drivers.values()):
+            driver.gate.halt(halted)
 
     def ask(self, desk: str, make: Callable[[], Steps[T]], *, paused_too: bool = False) -> T:
         """Run steps that only read, in a slot of the desk's, and return their result.
@@ -81,7 +87,8 @@ class Context:
                 why = desks.paused(connection, desk)
             if why is not None:
                 raise DeskPaused(f"{desk} is paused: {why}; `handrail check` resumes it")
-        with self._slots.of(desk, self.connector(desk).concurrency, WAIT_SECONDS) as taken:
+        self.connector(desk)
+        with self._slots.of(desk, self.seats(desk), WAIT_SECONDS) as taken:
             if not taken:
                 raise NotDone(
                     f"as many requests to {desk} are under way as its concurrency allows, or this ends"

@@ -24,6 +24,7 @@ from handrail.errors import (
     Refused,
     Unsure,
 )
+from handrail.gate import Gate
 from handrail.journal import Entry, Journal
 from handrail.pace import Pace, TooFast
 from handrail.steps import Exchange, Names, Reply, Step, Steps, Token
@@ -60,7 +61,7 @@ class Driver:
         self.tokens = _Tokens(self)
         self._names: dict[str, tuple[datetime, Reply]] = {}
         self._names_lock = threading.RLock()  # names of one kind may need those of another
-        self._slots = threading.BoundedSemaphore(connector.concurrency)
+        self.gate = Gate(connector.concurrency)
         self._pace = pace
         self._rest: tuple[datetime, float] | None = None
 
@@ -150,8 +151,9 @@ class Driver:
             wire = prepare(self.connector, request, journal.round)
             entry = journal.reuse(wire, request.repeatable, lambda done: not self._expired(request, done))
             if entry is None:
-                entry = journal.sending(wire, self.clock())
-                return entry, self._send(request, entry, journal, doubted=False)
+                with self.gate.passed():
+                    entry = journal.sending(wire, self.clock())
+                    return entry, self._send(request, entry, journal, doubted=False)
         if entry.done and entry.answer:
             return entry, self._still_good(request, entry, entry.answer, journal)
         doubted = entry.doubt
@@ -159,8 +161,9 @@ class Driver:
             known = self._resolve(request, entry, journal)
             if known:
                 return entry, known
-        journal.again(entry, self.clock())
-        return entry, self._send(request, entry, journal, doubted)
+        with self.gate.passed():
+            journal.again(entry, self.clock())
+            return entry, self._send(request, entry, journal, doubted)
 
     def _expired(self, request: Exchange, entry: Entry) -> bool:
         """True for an answer that was good for a time only, such as an upload token."""
@@ -278,7 +281,7 @@ class Driver:
             except TooFast as early:
                 self.rest_for(early.after)
                 raise
-        with self._slots:
+        with self.gate.passed():
             if noted and (self.clock() - noted).total_seconds() > START_SECONDS:  # a peer may think us dead
                 raise NotDone("too much time has passed between noting a request and sending it")
             return self.transport.send(wire, self.connector.headers(token))

@@ -326,8 +326,8 @@ class Handrail:
     @contextmanager
     def working(self) -> Iterator[None]:
         """A worker in this process. On SQLite one process at a time may work."""
-        slots = dict.fromkeys(again.desks_gone(self.context), 1)
-        slots |= {name: connector.concurrency for name, connector in self.config.desks.items()}
+        names = [*again.desks_gone(self.context), *self.config.desks]
+        slots = {name: self.context.seats(name) for name in names}
         duties = Duties(
             self.run_step,
             self.delivery.drain,

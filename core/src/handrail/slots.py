@@ -39,6 +39,14 @@ class Slots:
         """For so long who delivers waits for a slot: not at all where each look asks the database."""
         return WAIT_SECONDS if self.store.is_sqlite else 0.0
 
+    def seats(self, concurrency: int) -> int:
+        """How many threads may attempt handoffs of a desk at once, that takes so many requests at once.
+
+        In the one process of SQLite a few more: they prepare and finish while the requests of others are
+        under way, which the desk's ``Gate`` counts. Many more would only wait for the interpreter.
+        """
+        return concurrency + concurrency // 2 if self.store.is_sqlite else concurrency
+
     def halt(self, halted: bool) -> None:
         """While halted, nobody gets a slot; who has one keeps it to the end, and who waits for one goes."""
         with self._changed:
