@@ -12,7 +12,7 @@ import pytest
 
 from handrail import Handoff, Mail, Message, Role, State, UpdateKind
 from handrail.testing import World, a_conversation
-from handrail_email import Email, inbound, trust
+from handrail_email import Email, inbound, sayings, trust
 from handrail_email.parts import parsed
 from handrail_email.simulated import OURS, SimulatedMail
 
@@ -435,6 +435,87 @@ def test_solved_and_open_again(world: World) -> None:
 
     assert world.show(handoff)["state"] == State.WITH_HUMANS
     assert [update.kind for update in world.updates(handoff)].count(UpdateKind.REOPENED) == 1
+
+
+# The customer asks again.
+
+
+@pytest.mark.parametrize("order", ["#solved", "#close", "#pending", "Done."])
+def test_a_customer_who_writes_again_by_mail_finds_it_open(world: World, order: str) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail(order), to=reply_to(world))
+    if order == "#close":
+        world.clock.advance(60)  # once it is known as closed, nobody asks for it any more
+    else:
+        world.poll()
+    desk_of(world).arrives(a_mail("It is still broken.", "Ann <ann@example.com>"), to=reply_to(world))
+    world.poll()
+
+    shown = world.show(handoff)
+    assert (shown["state"], shown["ticket"]["status"]) == (State.WITH_HUMANS, "open")
+    assert [u.actor.kind for u in world.updates(handoff) if u.raw_status == sayings.ASKS] == ["customer"]
+
+
+@pytest.mark.parametrize("order", ["#solved", "#close", "#pending", "Done."])
+def test_a_customers_message_that_we_pass_on_opens_it_too(world: World, order: str) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail(order), to=reply_to(world))
+    world.poll()
+    world.clock.advance(60)
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="It is still broken."))
+    world.run(within=60)
+
+    shown = world.show(handoff)
+    assert (shown["state"], shown["ticket"]["status"]) == (State.WITH_HUMANS, "open")
+    ended = order in ("#solved", "#close")
+    assert [u.kind for u in world.updates(handoff)].count(UpdateKind.REOPENED) == ended
+
+    world.rail.set_urgency(handoff.id, "urgent")  # reads the thread once more, with the order in it
+    world.run(within=60)
+    world.poll()
+    assert world.show(handoff)["ticket"]["status"] == "open"
+    desk_of(world).arrives(a_mail("#solved"), to=reply_to(world))
+    world.poll()
+    assert world.show(handoff)["state"] == State.SOLVED
+
+
+def test_an_answer_that_crossed_with_the_customers_question_does_not_close_it(world: World) -> None:
+    """Nobody of the team has seen the question yet when the answer is written."""
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("#pending"), to=reply_to(world))
+    world.poll()
+    world.clock.advance(60)
+    desk_of(world).arrives(a_mail("#solved"), to=reply_to(world))
+    world.clock.advance(60)
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="And another thing."))
+    world.run(within=60)
+    world.poll()
+
+    assert world.show(handoff)["state"] == State.WITH_HUMANS
+
+
+def test_what_the_ai_says_opens_nothing(world: World) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("#solved"), to=reply_to(world))
+    world.poll()
+    world.rail.say(handoff.id, Message(role=Role.AI, text="The customer is happy."))
+    world.run(within=60)
+
+    assert world.show(handoff)["state"] == State.SOLVED
+
+
+def test_a_customers_old_mail_that_is_read_once_more_opens_nothing(world: World) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("Where is it?", "Ann <ann@example.com>"), to=reply_to(world))
+    world.poll()
+    world.rail.close(handoff.id)
+    world.run(within=60)
+    assert world.show(handoff)["state"] == State.SOLVED
+    world.rail.set_urgency(handoff.id, "low")  # reads the thread once more, with the question in it
+    world.run(within=60)
+    world.poll()
+
+    assert world.show(handoff)["state"] == State.SOLVED
 
 
 # Mails that come back.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handrail import FetchMail, File, Handoff, KeepMail, Page, SendMail, Status, Steps, Ticket
 from handrail_email import compose, inbound, tokens
 from handrail_email.compose import Letter
+from handrail_email.sayings import ASKS
 from handrail_email.settings import EmailAccount
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -75,6 +76,17 @@ class EmailOutbox(EmailAccount):
         headers += [(name, f"+{tokens.REPLY}.{ident}.") for name in ("To", "Cc", "Delivered-To")]
         found = (yield FetchMail(headers=headers)).found
         return inbound.page(self, found.mails, [ticket], found.cursor, False)
+
+
+def asked_again(ticket: Ticket, marker: str) -> Ticket:
+    """The ticket as the customer's own mail would leave it: open, from the moment in which they wrote.
+
+    That moment is behind everything known: mails that are read once more do not close it again.
+    """
+    known = ticket.updated_at or datetime.fromtimestamp(0, UTC)
+    asked = (time_of(marker) or known).replace(microsecond=0)  # mailboxes tell whole seconds only
+    at = max(asked, known + timedelta(seconds=1))
+    return ticket.model_copy(update={"status": Status.OPEN, "raw_status": ASKS, "updated_at": at})
 
 
 def time_of(marker: str) -> datetime | None:
