@@ -652,6 +652,65 @@ def test_a_later_message_that_came_back_is_a_failed_message(with_fallback: World
     assert ["Any news?" in text for text in texts] == [False, True, True]
 
 
+def without_headers(bounce: bytes, envelope: str) -> bytes:
+    """As servers report that return nothing of the mail."""
+    head, report = bounce.split(b"Reporting-MTA", 1)
+    report = report.split(b"--b\nContent-Type: text/rfc822-headers")[0]
+    return head + f"Original-Envelope-Id: {envelope}\nReporting-MTA".encode() + report + b"--b--\n"
+
+
+@pytest.mark.parametrize("case", [str.upper, str.lower])
+def test_a_report_without_the_mails_headers_tells_it_by_the_envelope(with_fallback: World, case: Any) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="Any news?"))
+    world.run(within=60)
+    (operation,) = (each for each in world.operations(handoff) if each.kind == "say")
+    bounce = without_headers(a_bounce(world, 1), case(f"{handoff.id}.{operation.id}"))
+    desk_of(world).arrives(bounce, to=desk_of(world).mails[1].sender, sender="")
+    world.poll()
+
+    shown = world.show(handoff)
+    assert (shown["desk"], shown["state"]) == ("desk", State.WITH_HUMANS)
+    assert "say failed: the mail came back" in shown["last_error"]
+
+
+HOSTILE = {
+    "the handoff itself": "{id}.0",
+    "nothing": "",
+    "another's": "01M83T4CM0MYK646N6V6PH407M.01M83T4CM0MYK646N6V6PH407M",
+    "a word": "h15",
+    "a query": "{id}.' OR 1=1 --",
+    "a long one": "{id}." + "A" * 50_000,
+    "a folded one": "{id}\n .{id}",
+    "not of this world": "{id}.\u00e9\0=?utf-8?q?=0D=0A?=",
+}
+
+
+@pytest.mark.parametrize("envelope", HOSTILE.values(), ids=HOSTILE)
+def test_an_envelope_that_names_no_message_is_that_of_the_handoff(
+    with_fallback: World, envelope: str
+) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    bounce = without_headers(a_bounce(world), envelope.format(id=handoff.id))
+    desk_of(world).arrives(bounce, to=desk_of(world).mails[0].sender, sender="")
+    world.poll()
+    world.run(within=600)
+
+    assert world.show(handoff)["desk"] == "backup"
+
+
+def test_an_envelopes_id_without_the_signed_address_moves_nothing(with_fallback: World) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    forged = without_headers(a_bounce(world), f"{handoff.id}.0").replace(b"+b.", b"+b.0")
+    desk_of(world).arrives(forged, to=desk_of(world).mails[0].sender.replace("b.", "b.0"), sender="")
+    world.poll()
+
+    assert world.show(handoff)["desk"] == "desk"
+
+
 def test_a_forged_bounce_is_none(with_fallback: World) -> None:
     world = with_fallback
     handoff = world.deliver()

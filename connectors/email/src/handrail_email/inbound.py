@@ -55,14 +55,17 @@ def _after(ticket: Ticket, said: Sequence[Update]) -> Ticket:
 
 
 def _returned(letter: Letter, bounce: bounces.Bounce) -> Iterator[Undone]:
-    """A mail of ours came back."""
+    """A mail of ours came back. Where it shows no Message-ID, the id of its envelope says which one it was,
+    if it is of the very ticket that the address is signed for.
+    """
     if _is_about_our_copy(letter, bounce):
         return
     named = next(iter(tokens.ours([bounce.about])), None)
     ticket_id = letter.addressed(tokens.BOUNCE) or (named[0] if named else None)
     if ticket_id:
-        marker = named[1] if named and named[0] == ticket_id and named[1] != "0" else None
-        yield Undone(ticket_id, f"the mail came back: {bounce.why}", marker)
+        known = filter(None, (named, tokens.enveloped(bounce.envelope)))
+        marker = next((marker for ticket, marker in known if ticket == ticket_id), "0")
+        yield Undone(ticket_id, f"the mail came back: {bounce.why}", marker if marker != "0" else None)
 
 
 def _is_about_our_copy(letter: Letter, bounce: bounces.Bounce) -> bool:

@@ -32,8 +32,9 @@ class EmailOutbox(EmailAccount):
     def send(self, letter: Letter, to: str) -> Steps[None]:
         content, ident = compose.message(self, letter, to), letter.message_id(self)
         look = self.seen(ident) if self.imap else None
-        sender, envelope_id = self.signed(tokens.BOUNCE, letter.ticket), f"{letter.ticket}.{letter.marker}"
-        yield SendMail(content, sender, to, self.copy_to(to), envelope_id, unless=look, repeatable=not look)
+        sender = self.signed(tokens.BOUNCE, letter.ticket)
+        envelope = tokens.envelope_id(letter.ticket, letter.marker)
+        yield SendMail(content, sender, to, self.copy_to(to), envelope, unless=look, repeatable=not look)
         if self.imap and self.sent_folder:
             yield KeepMail(content, self.sent_folder, unless=self.kept(ident))
 
