@@ -36,20 +36,18 @@ class EmailOutbox(EmailAccount):
         envelope = tokens.envelope_id(letter.ticket, letter.marker)
         yield SendMail(content, sender, to, self.copy_to(to), envelope, unless=look, repeatable=not look)
         if self.imap and self.sent_folder:
-            yield KeepMail(content, self.sent_folder, unless=self.kept(ident))
+            yield KeepMail(content, self.sent_folder, named(ident), unless=self.kept(ident))
 
     def seen(self, ident: str) -> Steps[bool | None]:
-        """True where a mailbox holds the mail, or an answer to it. The server may have put in an id of its
-        own, so References counts as well.
-        """
-        headers = [(name, ident) for name in ("Message-ID", "References", "In-Reply-To")]
+        """True where a mailbox holds the mail, or an answer to it."""
+        headers = [*named(ident), ("In-Reply-To", ident)]
         found = (yield FetchMail(headers=headers, limit=1)).found
         return bool(found.mails) or (self.sent_folder and (yield from self.kept(ident))) or None
 
     def kept(self, ident: str) -> Steps[bool | None]:
         """True where the folder of sent mails holds it; some servers put it there themselves."""
-        wanted, missing = [("Message-ID", ident)], frozenset({404})
-        found = (yield FetchMail(self.sent_folder, wanted, limit=1, accept=missing)).found
+        missing = frozenset({404})
+        found = (yield FetchMail(self.sent_folder, named(ident), limit=1, accept=missing)).found
         return bool(found and found.mails) or None
 
     def add(
@@ -77,6 +75,11 @@ class EmailOutbox(EmailAccount):
         headers += [(name, f"+{tokens.REPLY}.{ident}.") for name in ("To", "Cc", "Delivered-To")]
         found = (yield FetchMail(headers=headers)).found
         return inbound.page(self, found.mails, [ticket], found.cursor, False)
+
+
+def named(ident: str) -> list[tuple[str, str]]:
+    """Where a mail of ours is found by its id: some servers put in one of their own, and leave References."""
+    return [("Message-ID", ident), ("References", ident)]
 
 
 def asked_again(ticket: Ticket, marker: str) -> Ticket:
