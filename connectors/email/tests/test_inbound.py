@@ -437,6 +437,36 @@ def test_solved_and_open_again(world: World) -> None:
     assert [update.kind for update in world.updates(handoff)].count(UpdateKind.REOPENED) == 1
 
 
+# What was cut off.
+
+QUOTED = "On Mon, Nov 23, 2026 at 9:00 AM AI desk <bot@handrail.test> wrote:\n> brief\n> not ours"
+
+
+@pytest.mark.parametrize("text", ["Done.", "#solved", "#note\nShe is angry.", "#assign bob"])
+@pytest.mark.parametrize("sender", ["Bea <bea@desk.test>", "Ann <ann@example.com>"])
+def test_the_whole_text_is_kept_beside_what_was_read_in_it(world: World, text: str, sender: str) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail(f"{text}\n\n{QUOTED}", sender), to=reply_to(world))
+    world.poll()
+
+    first, *more = (each for each in world.updates(handoff) if each.kind is not UpdateKind.CREATED)
+    assert "not ours" not in str(first.text)
+    assert first.raw["text"].rstrip() == f"{text}\n\n{QUOTED}"
+    assert not any("text" in each.raw for each in more)
+
+
+def test_of_a_huge_text_a_part_is_kept_and_of_a_strangers_nothing(world: World) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("Done.\n" + "x\n" * 100_000), to=reply_to(world))
+    desk_of(world).arrives(a_mail("I am nobody", "Eve <eve@elsewhere.test>"), to=reply_to(world))
+    world.poll()
+
+    (reply,) = world.updates(handoff, UpdateKind.REPLY)
+    (note,) = world.updates(handoff, UpdateKind.NOTE)
+    assert len(reply.raw["text"]) == sayings.MAX_TEXT
+    assert "text" not in note.raw
+
+
 # The customer asks again.
 
 

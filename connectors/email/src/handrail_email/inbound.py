@@ -29,7 +29,7 @@ def page(
             updates += _delayed(letter, late)
         elif ticket_id := _ticket_of(letter, tickets):
             ticket = tickets.get(ticket_id)
-            said = list(sayings.said(letter, ticket_id, ticket))
+            said = sayings.said(letter, ticket_id, ticket)
             if ticket is not None and said:
                 ticket = floods.heard(ticket, letter)
                 said = [sayings.too_many(letter, ticket_id)] if floods.is_one(ticket, letter) else said

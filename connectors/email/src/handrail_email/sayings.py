@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from handrail import Actor, Status, Ticket, Update, UpdateKind
@@ -12,21 +12,28 @@ from handrail_email.letters import Letter, names_of
 ANSWERED = (Status.PENDING, Status.SOLVED, Status.CLOSED)
 """Where the team has nothing more to do, until the customer writes again."""
 ASKS = "the customer wrote"
+MAX_TEXT = 64_000
+"""Characters of a mail's whole text that are kept beside what was read in it."""
 
 
-def said(letter: Letter, ticket_id: str, ticket: Ticket | None) -> Iterator[Update]:
+def said(letter: Letter, ticket_id: str, ticket: Ticket | None) -> list[Update]:
     """The updates of one mail on a ticket."""
-    name, address = letter.sender
     if letter.is_automatic or (trust.is_bulk(letter.mail) and not _is_of_a_desk(letter, ticket)):
-        return
+        return []
     if letter.is_genuine and letter.is_from_staff:
-        yield from _by_staff(letter, ticket_id, replies.read(letter.text, letter.header("Subject")))
-    elif letter.is_genuine and address and address == str(ticket and ticket.raw.get("customer")).lower():
-        customer, text = Actor(kind="customer", name=name or address), replies.own_text(letter.text)
-        yield made(letter, ticket_id, UpdateKind.CUSTOMER_MESSAGE, actor=customer, text=text, public=True)
-        yield from _asked_again(letter, ticket_id, ticket)
-    else:
-        yield _not_taken(letter, ticket_id)
+        reply = replies.read(letter.text, letter.header("Subject"))
+        return _with_all(letter, _by_staff(letter, ticket_id, reply))
+    address = letter.sender[1]
+    if ticket and letter.is_genuine and address and address == str(ticket.raw.get("customer")).lower():
+        return _with_all(letter, _by_customer(letter, ticket))
+    return [_not_taken(letter, ticket_id)]
+
+
+def _with_all(letter: Letter, updates: Iterable[Update]) -> list[Update]:
+    """The first update keeps the text before it was cut: somebody may have meant what was cut off."""
+    known = list(updates)
+    whole = {"text": letter.text[:MAX_TEXT]}
+    return [each.model_copy(update={"raw": each.raw | whole}) for each in known[:1]] + known[1:]
 
 
 def _is_of_a_desk(letter: Letter, ticket: Ticket | None) -> bool:
@@ -47,14 +54,16 @@ def _by_staff(letter: Letter, ticket_id: str, reply: replies.Reply) -> Iterator[
         yield made(letter, ticket_id, UpdateKind.STATUS, ":status", status=status, raw_status=word)
 
 
-def _asked_again(letter: Letter, ticket_id: str, ticket: Ticket | None) -> Iterator[Update]:
-    """A customer who writes on waits no longer: the work is open. An old mail that is read once more, behind
-    what was done since, opens nothing.
+def _by_customer(letter: Letter, ticket: Ticket) -> Iterator[Update]:
+    """A customer who writes again waits no longer: the work is open. An old mail that is read once more,
+    behind what was done since, opens nothing.
     """
-    behind = ticket is None or ticket.updated_at is None or letter.arrived.at > ticket.updated_at
-    if ticket is not None and ticket.status in ANSWERED and behind:
-        known = {"actor": Actor(kind="customer"), "status": Status.OPEN, "raw_status": ASKS}
-        yield made(letter, ticket_id, UpdateKind.STATUS, ":status", **known)
+    name, address = letter.sender
+    customer, text = Actor(kind="customer", name=name or address), replies.own_text(letter.text)
+    yield made(letter, ticket.id, UpdateKind.CUSTOMER_MESSAGE, actor=customer, text=text, public=True)
+    if ticket.status in ANSWERED and not (ticket.updated_at and letter.arrived.at <= ticket.updated_at):
+        known = {"actor": customer, "status": Status.OPEN, "raw_status": ASKS}
+        yield made(letter, ticket.id, UpdateKind.STATUS, ":status", **known)
 
 
 def _not_taken(letter: Letter, ticket_id: str) -> Update:
