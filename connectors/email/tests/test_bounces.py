@@ -33,6 +33,7 @@ def test_a_real_report_names_recipient_reason_and_our_mail(fixtures: Path) -> No
     assert found.why == "smtp; 550 5.1.1 User unknown"
     assert found.recipients == ("u@elsewhere.test",)
     assert "<h15@support.test>" in found.about
+    assert found.envelope == "h15"
 
 
 PEOPLE = {

@@ -11,7 +11,7 @@ from queue import Empty, Queue
 
 import pytest
 
-from handrail import NotDone, UpdateKind
+from handrail import NotDone, UpdateKind, mailidle
 from handrail.context import transport
 from handrail.testing import World
 
@@ -74,6 +74,44 @@ def test_what_comes_while_nobody_listens_rings(world: World, monkeypatch: pytest
         world.desk.human_replies(ticket, "On its way.")
         assert rings.get(timeout=PATIENCE) == "rang"
     assert order[:3] == ["ring", "mail", "ring"]
+
+
+class Elapsing:
+    """A clock by which each look takes a minute, and that lets nobody wait for a whole hour."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 60
+        assert self.now < 3600, "nothing renewed it"
+        return self.now
+
+
+def test_a_wait_is_renewed_before_a_server_may_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said, (ours, theirs) = Elapsing(), dict[bytes, float](), socket.socketpair()
+    answers = {b"HANDRAIL IDLE\r\n": b"+ idling\r\n", b"DONE\r\n": b"HANDRAIL OK done\r\n"}
+
+    class Server:
+        sock = ours
+
+        def send(self, data: bytes) -> None:
+            said[data] = clock.now
+            theirs.sendall(answers[data])
+
+    monkeypatch.setattr(mailidle, "time", clock)
+    with ours, theirs:
+        mailidle.idle(Server(), lambda: None, threading.Event())  # type: ignore[arg-type]
+
+    assert list(said) == list(answers)
+    assert 10 * 60 < said[b"DONE\r\n"] < 29 * 60
+
+
+def test_who_renews_a_wait_looks_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the same connection, and without a mail that came."""
+    monkeypatch.setattr(mailidle, "RENEW_SECONDS", 0.0)
+    with listening(world) as rings:
+        assert [rings.get(timeout=PATIENCE) for _ in range(3)] == ["rang"] * 3
 
 
 def test_a_server_that_cannot_tell_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

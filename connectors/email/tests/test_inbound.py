@@ -12,7 +12,7 @@ import pytest
 
 from handrail import Handoff, Mail, Message, Role, State, UpdateKind
 from handrail.testing import World, a_conversation
-from handrail_email import Email, inbound, trust
+from handrail_email import Email, inbound, sayings, trust
 from handrail_email.parts import parsed
 from handrail_email.simulated import OURS, SimulatedMail
 
@@ -437,6 +437,117 @@ def test_solved_and_open_again(world: World) -> None:
     assert [update.kind for update in world.updates(handoff)].count(UpdateKind.REOPENED) == 1
 
 
+# What was cut off.
+
+QUOTED = "On Mon, Nov 23, 2026 at 9:00 AM AI desk <bot@handrail.test> wrote:\n> brief\n> not ours"
+
+
+@pytest.mark.parametrize("text", ["Done.", "#solved", "#note\nShe is angry.", "#assign bob"])
+@pytest.mark.parametrize("sender", ["Bea <bea@desk.test>", "Ann <ann@example.com>"])
+def test_the_whole_text_is_kept_beside_what_was_read_in_it(world: World, text: str, sender: str) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail(f"{text}\n\n{QUOTED}", sender), to=reply_to(world))
+    world.poll()
+
+    first, *more = (each for each in world.updates(handoff) if each.kind is not UpdateKind.CREATED)
+    assert "not ours" not in str(first.text)
+    assert first.raw["text"].rstrip() == f"{text}\n\n{QUOTED}"
+    assert not any("text" in each.raw for each in more)
+
+
+def test_of_a_huge_text_a_part_is_kept_and_of_a_strangers_nothing(world: World) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("Done.\n" + "x\n" * 100_000), to=reply_to(world))
+    desk_of(world).arrives(a_mail("I am nobody", "Eve <eve@elsewhere.test>"), to=reply_to(world))
+    world.poll()
+
+    (reply,) = world.updates(handoff, UpdateKind.REPLY)
+    (note,) = world.updates(handoff, UpdateKind.NOTE)
+    assert len(reply.raw["text"]) == sayings.MAX_TEXT
+    assert "text" not in note.raw
+
+
+# The customer asks again.
+
+
+@pytest.mark.parametrize("order", ["#solved", "#close", "#pending", "Done."])
+def test_a_customer_who_writes_again_by_mail_finds_it_open(world: World, order: str) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail(order), to=reply_to(world))
+    if order == "#close":
+        world.clock.advance(60)  # once it is known as closed, nobody asks for it any more
+    else:
+        world.poll()
+    desk_of(world).arrives(a_mail("It is still broken.", "Ann <ann@example.com>"), to=reply_to(world))
+    world.poll()
+
+    shown = world.show(handoff)
+    assert (shown["state"], shown["ticket"]["status"]) == (State.WITH_HUMANS, "open")
+    assert [u.actor.kind for u in world.updates(handoff) if u.raw_status == sayings.ASKS] == ["customer"]
+
+
+@pytest.mark.parametrize("order", ["#solved", "#close", "#pending", "Done."])
+def test_a_customers_message_that_we_pass_on_opens_it_too(world: World, order: str) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail(order), to=reply_to(world))
+    world.poll()
+    world.clock.advance(60)
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="It is still broken."))
+    world.run(within=60)
+
+    shown = world.show(handoff)
+    assert (shown["state"], shown["ticket"]["status"]) == (State.WITH_HUMANS, "open")
+    ended = order in ("#solved", "#close")
+    assert [u.kind for u in world.updates(handoff)].count(UpdateKind.REOPENED) == ended
+
+    world.rail.set_urgency(handoff.id, "urgent")  # reads the thread once more, with the order in it
+    world.run(within=60)
+    world.poll()
+    assert world.show(handoff)["ticket"]["status"] == "open"
+    desk_of(world).arrives(a_mail("#solved"), to=reply_to(world))
+    world.poll()
+    assert world.show(handoff)["state"] == State.SOLVED
+
+
+def test_an_answer_that_crossed_with_the_customers_question_does_not_close_it(world: World) -> None:
+    """Nobody of the team has seen the question yet when the answer is written."""
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("#pending"), to=reply_to(world))
+    world.poll()
+    world.clock.advance(60)
+    desk_of(world).arrives(a_mail("#solved"), to=reply_to(world))
+    world.clock.advance(60)
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="And another thing."))
+    world.run(within=60)
+    world.poll()
+
+    assert world.show(handoff)["state"] == State.WITH_HUMANS
+
+
+def test_what_the_ai_says_opens_nothing(world: World) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("#solved"), to=reply_to(world))
+    world.poll()
+    world.rail.say(handoff.id, Message(role=Role.AI, text="The customer is happy."))
+    world.run(within=60)
+
+    assert world.show(handoff)["state"] == State.SOLVED
+
+
+def test_a_customers_old_mail_that_is_read_once_more_opens_nothing(world: World) -> None:
+    handoff = world.deliver()
+    desk_of(world).arrives(a_mail("Where is it?", "Ann <ann@example.com>"), to=reply_to(world))
+    world.poll()
+    world.rail.close(handoff.id)
+    world.run(within=60)
+    assert world.show(handoff)["state"] == State.SOLVED
+    world.rail.set_urgency(handoff.id, "low")  # reads the thread once more, with the question in it
+    world.run(within=60)
+    world.poll()
+
+    assert world.show(handoff)["state"] == State.SOLVED
+
+
 # Mails that come back.
 
 
@@ -569,6 +680,65 @@ def test_a_later_message_that_came_back_is_a_failed_message(with_fallback: World
     assert world.show(handoff)["last_error"] is None
     texts = [each.mail.get_body(("plain",)).get_content() for each in desk_of(world).mails]
     assert ["Any news?" in text for text in texts] == [False, True, True]
+
+
+def without_headers(bounce: bytes, envelope: str) -> bytes:
+    """As servers report that return nothing of the mail."""
+    head, report = bounce.split(b"Reporting-MTA", 1)
+    report = report.split(b"--b\nContent-Type: text/rfc822-headers")[0]
+    return head + f"Original-Envelope-Id: {envelope}\nReporting-MTA".encode() + report + b"--b--\n"
+
+
+@pytest.mark.parametrize("case", [str.upper, str.lower])
+def test_a_report_without_the_mails_headers_tells_it_by_the_envelope(with_fallback: World, case: Any) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="Any news?"))
+    world.run(within=60)
+    (operation,) = (each for each in world.operations(handoff) if each.kind == "say")
+    bounce = without_headers(a_bounce(world, 1), case(f"{handoff.id}.{operation.id}"))
+    desk_of(world).arrives(bounce, to=desk_of(world).mails[1].sender, sender="")
+    world.poll()
+
+    shown = world.show(handoff)
+    assert (shown["desk"], shown["state"]) == ("desk", State.WITH_HUMANS)
+    assert "say failed: the mail came back" in shown["last_error"]
+
+
+HOSTILE = {
+    "the handoff itself": "{id}.0",
+    "nothing": "",
+    "another's": "01M83T4CM0MYK646N6V6PH407M.01M83T4CM0MYK646N6V6PH407M",
+    "a word": "h15",
+    "a query": "{id}.' OR 1=1 --",
+    "a long one": "{id}." + "A" * 50_000,
+    "a folded one": "{id}\n .{id}",
+    "not of this world": "{id}.\u00e9\0=?utf-8?q?=0D=0A?=",
+}
+
+
+@pytest.mark.parametrize("envelope", HOSTILE.values(), ids=HOSTILE)
+def test_an_envelope_that_names_no_message_is_that_of_the_handoff(
+    with_fallback: World, envelope: str
+) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    bounce = without_headers(a_bounce(world), envelope.format(id=handoff.id))
+    desk_of(world).arrives(bounce, to=desk_of(world).mails[0].sender, sender="")
+    world.poll()
+    world.run(within=600)
+
+    assert world.show(handoff)["desk"] == "backup"
+
+
+def test_an_envelopes_id_without_the_signed_address_moves_nothing(with_fallback: World) -> None:
+    world = with_fallback
+    handoff = world.deliver()
+    forged = without_headers(a_bounce(world), f"{handoff.id}.0").replace(b"+b.", b"+b.0")
+    desk_of(world).arrives(forged, to=desk_of(world).mails[0].sender.replace("b.", "b.0"), sender="")
+    world.poll()
+
+    assert world.show(handoff)["desk"] == "desk"
 
 
 def test_a_forged_bounce_is_none(with_fallback: World) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import tempfile
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from handrail import Message, Role, State
+from handrail import FetchMail, Message, Role, State, UpdateKind
 from handrail.testing import Clock, World, a_conversation
 from handrail.testing.crash import Mortals, story
 from handrail_email import Email
@@ -91,6 +93,62 @@ def test_a_copy_is_put_into_the_sent_folder_once(make_world: Any) -> None:
     also = world.rail.context.driver("desk").run(lambda: world.connector.kept(_ident(world, 1)))
     never = world.rail.context.driver("desk").run(lambda: world.connector.kept("<ho.none.0@handrail.test>"))
     assert (found, also, never) == (True, True, None)
+
+
+GMAIL = b"Message-ID: <CAF+handrail@mail.gmail.com>"
+
+
+def renamed(content: bytes) -> bytes:
+    """A mail as a server files it that puts in ids of its own."""
+    return re.sub(rb"(?m)^Message-ID: <[^>\r\n]+>", GMAIL, content)
+
+
+@pytest.mark.parametrize("auto_submitted", [True, False])
+def test_our_own_copy_is_known_by_any_name(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch, auto_submitted: bool
+) -> None:
+    """Found after a loss behind the final dot, and then no mail that came in."""
+    world = make_world(settings={"auto_submitted": auto_submitted})
+    desk = world.desk
+    assert isinstance(desk, SimulatedMail)
+    into_ours = desk._into_ours
+
+    async def under_another_id(sender: str, address: str, content: bytes, verdict: str = "pass") -> None:
+        await into_ours(sender, address, renamed(content), verdict)
+
+    monkeypatch.setattr(desk, "_into_ours", under_another_id)
+    desk.fault("lose", when="after")
+    handoff = world.deliver()
+    assert world.show(handoff)["state"] == State.WITH_HUMANS
+    assert len(copies(world)) == 1
+
+    world.poll()
+    assert [update.kind for update in world.updates(handoff)] == [UpdateKind.CREATED]
+
+
+@pytest.mark.parametrize("name", [bytes, renamed], ids=["our id", "another id"])
+def test_a_sent_folder_that_the_server_fills_gets_no_second_copy(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
+    world = make_world(sent_folder="Sent", settings={"own_copy": False})
+    taken = world.desk.taken
+
+    async def filed(sender: str, recipients: Any, content: bytes) -> None:
+        await world.desk.imap.append(name(content), world.clock(), "Sent")
+        await taken(sender, recipients, content)
+
+    monkeypatch.setattr(world.desk, "taken", filed)
+    handoff = world.deliver()
+    world.rail.say(handoff.id, Message(role=Role.CUSTOMER, text="Any news?"))
+    world.desk.fault("lose", when="after")
+    world.run(within=3600)
+
+    def in_the_folder() -> Any:
+        reply = yield FetchMail("Sent", since=world.clock().date() - timedelta(days=2))
+        return reply.found.mails
+
+    assert len(copies(world)) == 2
+    assert len(world.rail.context.driver("desk").run(in_the_folder)) == 2
 
 
 def test_a_sent_folder_that_is_not_there_stops_nothing(make_world: Any) -> None:

@@ -58,7 +58,7 @@ class MailTransport:
         if wire.method == "FETCH":
             return self._fetch(self.mailbox, wire)
         try:
-            self.mailbox.keep(wire.path, wire.body)
+            self.mailbox.keep(wire.path, wire.body, wire.headers)
         except (NotDone, DeskPaused, Unsure) as trouble:
             return Reply(NOT_KEPT, str(trouble).encode())
         return Reply(200)

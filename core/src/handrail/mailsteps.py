@@ -95,10 +95,15 @@ class SendMail(Exchange):
 
 @dataclass(frozen=True)
 class KeepMail(Exchange):
-    """Put a copy into a folder. It never fails: the answer's status is 424 where that could not be done."""
+    """Put a copy into a folder. It never fails: the answer's status is 424 where that could not be done.
+
+    ``known_by`` are (name, text) pairs as in ``FetchMail``: where the folder holds such a mail, because the
+    server has filed one itself, nothing is put there.
+    """
 
     content: bytes
     folder: str
+    known_by: Sequence[tuple[str, str]] = ()
     unless: Generator[Step, Reply, Any] | None = None
     repeatable: bool = False
     accept: frozenset[int] = frozenset({NOT_KEPT})
@@ -112,7 +117,7 @@ class KeepMail(Exchange):
         return True
 
     def wire(self, api: str, key_header: str, round_: int) -> Wire:
-        return Wire("KEEP", self.folder, {}, self.content)
+        return Wire("KEEP", self.folder, {"headers": json.dumps(list(self.known_by))}, self.content)
 
 
 @dataclass(frozen=True)

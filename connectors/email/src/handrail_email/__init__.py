@@ -32,7 +32,8 @@ from handrail import (
     hookimpl,
 )
 from handrail_email import compose, inbound, tokens
-from handrail_email.outbox import EmailOutbox
+from handrail_email.outbox import EmailOutbox, asked_again
+from handrail_email.sayings import ANSWERED
 
 __all__ = ["Email"]
 LIMIT = 100_000
@@ -68,7 +69,9 @@ class Email(EmailOutbox):
 
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
         texts = self._texts(said.messages, said.marker)
-        return self.add(ticket, said.marker, texts, said.handoff.created_at, said.files)
+        done = yield from self.add(ticket, said.marker, texts, said.handoff.created_at, said.files)
+        asks = any(message.role is Role.CUSTOMER for message in said.messages)
+        return asked_again(done, said.marker) if asks and done.status in ANSWERED else done
 
     def change(self, ticket: Ticket, change: Change) -> Steps[Ticket]:
         """A mail that says so: nobody but the readers can change anything in a mailbox."""

@@ -39,12 +39,14 @@ _RETURNED = frozenset(("message/rfc822", "text/rfc822-headers"))
 @dataclass(frozen=True)
 class Bounce:
     """A definite failure. ``recipients`` are those that it names, in lower case; ``about`` holds what came
-    back of our own mail, where our Message-ID is found.
+    back of our own mail, where our Message-ID is found; ``envelope`` is the id that it says we gave the
+    envelope, in anybody's words.
     """
 
     why: str
     recipients: tuple[str, ...]
     about: str
+    envelope: str = ""
 
 
 def is_from_a_system(mail: Message) -> bool:
@@ -85,11 +87,16 @@ def _reports(mail: Message) -> Iterator[tuple[Message, bool]]:
     for part in walk(mail):
         if part.get_content_type() != "message/delivery-status":
             continue
-        payload: Any = part.get_payload()
-        for about in payload if isinstance(payload, list) else []:
+        for about in _fields(part):
             action = str(about["Action"]).strip().lower()[:4]
             if action in _ACTIONS:
                 yield about, _ACTIONS[action]
+
+
+def _fields(report: Message) -> list[Message]:
+    """The groups of fields of a report."""
+    payload: Any = report.get_payload()
+    return payload if isinstance(payload, list) else []
 
 
 def _told(mail: Message, failed: list[Message]) -> Bounce:
@@ -98,7 +105,15 @@ def _told(mail: Message, failed: list[Message]) -> Bounce:
         (str(about[key]) for key in ("Diagnostic-Code", "Status") for about in failed if about[key]), ""
     )
     why = " ".join((said or str(mail.get("Subject", ""))).split())
-    return Bounce(why[:300], tuple(r.strip(" <>\t").lower() for r in recipients), _returned(mail))
+    named = tuple(recipient.strip(" <>\t").lower() for recipient in recipients)
+    return Bounce(why[:300], named, _returned(mail), _envelope(mail))
+
+
+def _envelope(mail: Message) -> str:
+    """What a report says of the whole mail stands before what it says of each recipient."""
+    parts = (part for part in walk(mail) if part.get_content_type() == "message/delivery-status")
+    fields = (about for part in parts for about in _fields(part) if about["Original-Envelope-Id"])
+    return next((str(about["Original-Envelope-Id"]).strip()[:200] for about in fields), "")
 
 
 def _returned(mail: Message) -> str:

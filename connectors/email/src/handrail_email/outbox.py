@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handrail import FetchMail, File, Handoff, KeepMail, Page, SendMail, Status, Steps, Ticket
 from handrail_email import compose, inbound, tokens
 from handrail_email.compose import Letter
+from handrail_email.sayings import ASKS
 from handrail_email.settings import EmailAccount
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -31,23 +32,22 @@ class EmailOutbox(EmailAccount):
     def send(self, letter: Letter, to: str) -> Steps[None]:
         content, ident = compose.message(self, letter, to), letter.message_id(self)
         look = self.seen(ident) if self.imap else None
-        sender, envelope_id = self.signed(tokens.BOUNCE, letter.ticket), f"{letter.ticket}.{letter.marker}"
-        yield SendMail(content, sender, to, self.copy_to(to), envelope_id, unless=look, repeatable=not look)
+        sender = self.signed(tokens.BOUNCE, letter.ticket)
+        envelope = tokens.envelope_id(letter.ticket, letter.marker)
+        yield SendMail(content, sender, to, self.copy_to(to), envelope, unless=look, repeatable=not look)
         if self.imap and self.sent_folder:
-            yield KeepMail(content, self.sent_folder, unless=self.kept(ident))
+            yield KeepMail(content, self.sent_folder, named(ident), unless=self.kept(ident))
 
     def seen(self, ident: str) -> Steps[bool | None]:
-        """True where a mailbox holds the mail, or an answer to it. The server may have put in an id of its
-        own, so References counts as well.
-        """
-        headers = [(name, ident) for name in ("Message-ID", "References", "In-Reply-To")]
+        """True where a mailbox holds the mail, or an answer to it."""
+        headers = [*named(ident), ("In-Reply-To", ident)]
         found = (yield FetchMail(headers=headers, limit=1)).found
         return bool(found.mails) or (self.sent_folder and (yield from self.kept(ident))) or None
 
     def kept(self, ident: str) -> Steps[bool | None]:
         """True where the folder of sent mails holds it; some servers put it there themselves."""
-        wanted, missing = [("Message-ID", ident)], frozenset({404})
-        found = (yield FetchMail(self.sent_folder, wanted, limit=1, accept=missing)).found
+        missing = frozenset({404})
+        found = (yield FetchMail(self.sent_folder, named(ident), limit=1, accept=missing)).found
         return bool(found and found.mails) or None
 
     def add(
@@ -75,6 +75,22 @@ class EmailOutbox(EmailAccount):
         headers += [(name, f"+{tokens.REPLY}.{ident}.") for name in ("To", "Cc", "Delivered-To")]
         found = (yield FetchMail(headers=headers)).found
         return inbound.page(self, found.mails, [ticket], found.cursor, False)
+
+
+def named(ident: str) -> list[tuple[str, str]]:
+    """Where a mail of ours is found by its id: some servers put in one of their own, and leave References."""
+    return [("Message-ID", ident), ("References", ident)]
+
+
+def asked_again(ticket: Ticket, marker: str) -> Ticket:
+    """The ticket as the customer's own mail would leave it: open, from the moment in which they wrote.
+
+    That moment is behind everything known: mails that are read once more do not close it again.
+    """
+    known = ticket.updated_at or datetime.fromtimestamp(0, UTC)
+    asked = (time_of(marker) or known).replace(microsecond=0)  # mailboxes tell whole seconds only
+    at = max(asked, known + timedelta(seconds=1))
+    return ticket.model_copy(update={"status": Status.OPEN, "raw_status": ASKS, "updated_at": at})
 
 
 def time_of(marker: str) -> datetime | None:

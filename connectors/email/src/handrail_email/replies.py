@@ -16,18 +16,14 @@ from handrail_email.words import ENDS, HEADERS, STARTS
 
 DELIMITER = "Please reply above this line"
 MAX_LINE = 400
-STATUSES = {
-    "solved": Status.SOLVED,
-    "open": Status.OPEN,
-    "pending": Status.PENDING,
-    "close": Status.CLOSED,
-    "closed": Status.CLOSED,
-}
+_ORDERED = (Status.SOLVED, Status.OPEN, Status.PENDING, Status.CLOSED)
+STATUSES = {**{status.value: status for status in _ORDERED}, "close": Status.CLOSED}
 _ORIGINAL = re.compile(r"-{2,10} ?(original|forwarded|ursprüngliche|message d'origine|mensaje|messaggio)")
 _JAPANESE = re.compile(r"[0-9]{4}年[0-9]{1,2}月[0-9]{1,2}日[^:]{0,40}[0-9]{1,2}:[0-9]{2}")
-_COMMAND = re.compile(r"#(solved|open|pending|closed?|note|assign)(?:[ \t]{1,9}(\S.{0,80}))?", re.IGNORECASE)
+_COMMAND = re.compile(r"#(solved|open|pending|closed?|note|assign)(?!\S)", re.IGNORECASE)
 _IN_SUBJECT = re.compile(r"\[(solved|open|pending|closed?)\]", re.IGNORECASE)
 _FIRST_LINES = 10
+_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -47,15 +43,27 @@ def read(body: str, subject: str = "") -> Reply:
     for line in (own or own_text(body)).split("\n"):
         seen += bool(line.strip())
         may = own and seen <= _FIRST_LINES  # nobody gives commands in what is only quoted
-        command = _COMMAND.fullmatch(line[:MAX_LINE].strip()) if may else None
-        if command:
-            found[command[1].lower()] = (command[2] or "").strip()
-        else:
-            kept.append(line)
+        name, tail = _command(line.strip()) if may else ("", "")
+        if name:
+            found[name] = tail
+        if not name or (name == "note" and tail):
+            kept.append(tail or line)
     word = next((name for name in found if name in STATUSES), None)
     marked = _IN_SUBJECT.search(subject[:MAX_LINE]) if word is None else None
     status = STATUSES.get(word or (marked[1].lower() if marked else ""))
     return Reply("\n".join(kept).strip(), status, "note" in found, found.get("assign") or None)
+
+
+def _command(line: str) -> tuple[str, str]:
+    """A line's command with what stands behind it, or two empty texts.
+
+    A sentence behind a command makes the line a text, which the customer is to read. A note's is the note:
+    whoever writes it so believes that the customer never reads it.
+    """
+    word = _COMMAND.match(line)
+    name, tail = (word[1].lower(), line[word.end() :].strip()) if word else ("", "")
+    takes = name == "note" or (name == "assign" and len(tail) <= _NAME)
+    return (name, tail) if takes or not tail else ("", "")
 
 
 def own_text(body: str) -> str:

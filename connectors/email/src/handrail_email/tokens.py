@@ -17,6 +17,7 @@ LOCAL_PART = 64 - len("+h.") - 28 - 1 - 16
 """So long may the part of our address before the @ be (RFC 5321 takes 64 characters in all)."""
 _TOKEN = re.compile(r"\+([hb])\.([0-9a-z-]{1,30})\.([a-z2-7]{16})@", re.IGNORECASE)
 _MARKER = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}(-[0-9]{1,3})?")
+_ENVELOPE = re.compile(r"([0-9a-z-]{1,30})\.([0-9a-z-]{1,40})", re.IGNORECASE)
 _OURS = re.compile(r"<ho\.([0-9a-z-]{1,30})\.([0-9a-z-]{1,40})@[^<>\s]{1,255}>", re.IGNORECASE)
 
 
@@ -44,6 +45,18 @@ def message_id(ticket: str, marker: str, address: str) -> str:
     """The Message-ID of one of our mails: the same for the same handoff and message, for ever."""
     safe = re.sub(r"[^0-9a-z-]", "-", marker.lower())[:40] or "0"
     return f"<ho.{ticket.lower()}.{safe}@{address.rpartition('@')[2]}>"
+
+
+def envelope_id(ticket: str, marker: str) -> str:
+    """What a delivery report names one of our mails by, where it shows none of its headers."""
+    return f"{ticket}.{marker}"
+
+
+def enveloped(text: str) -> tuple[str, str] | None:
+    """Ticket and marker of an envelope's id; None for whatever else somebody calls so."""
+    found = _ENVELOPE.fullmatch(text)
+    known = (found[1].upper(), found[2].upper()) if found else None
+    return known if known and _MARKER.fullmatch(known[0]) else None
 
 
 def ours(texts: Iterable[str]) -> Iterable[tuple[str, str]]:
