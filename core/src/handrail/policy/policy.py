@@ -251,20 +251,22 @@ class Policy:
         why = "takes every handoff" if rule is None else hearing.because(rule)
         return Fired(name=route.name or f"routes[{n}]", because=why)
 
-    def first(self, conversation: Conversation, *, default_desk: str = "") -> tuple[int, Decision] | None:
-        """The first message after which a trigger fires, as its place from 0, and what is decided then.
+    def decisions(self, conversation: Conversation, default_desk: str = "") -> Iterator[tuple[int, Decision]]:
+        """The messages after which another trigger decides, as places from 0, and what is decided then.
 
         A moment is a message and what the AI tried before the next one. The decision is made on the
         conversation as it was then, at the time of that message.
         """
-        hearing = _Hearing(self, conversation)
+        hearing, decides = _Hearing(self, conversation), ""
         for index, message in enumerate(conversation.messages):
-            if hearing.step(index, message):
+            hearing.step(index, message)
+            if hearing.firing and hearing.firing[0] != decides:
+                decides = hearing.firing[0]
                 then, now = until(conversation, index + 1), counted(message.at) or datetime.now(UTC)
                 if self._asks_plugins:
-                    return index, self.decide(then, now, default_desk=default_desk)
-                return index, self._decided(then, hearing, (), now, default_desk)
-        return None
+                    yield index, self.decide(then, now, default_desk=default_desk)
+                else:
+                    yield index, self._decided(then, hearing, (), now, default_desk)
 
     def walk(self, conversation: Conversation) -> Iterator[Turn]:
         """The conversation as it happened: what changed with each message.
