@@ -60,7 +60,7 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     messages that came since are added to it.
     """
     _check(context, wish)
-    draft = _draft(context, redacted(conversation), wish)
+    draft = _draft(context, redacted(conversation), _routed(context, conversation, wish))
     start = flows.start(context, draft, wish.flow, wish.until, collecting=wish.collecting)
     draft = waits.due(context, start.handoff, draft.created_at)
     digest = _digest(conversation, wish)
@@ -91,6 +91,18 @@ def _check(context: Context, wish: Wish) -> None:
         raise InputError("a key has no control characters", field="key")
     if wish.desk:
         context.connector(wish.desk)
+
+
+def _routed(context: Context, conversation: Conversation, wish: Wish) -> Wish:
+    """The wish, filled up by the routes; a decision has been through them already.
+
+    What they set is not the caller's: it makes no request under the same key another one.
+    """
+    policy = context.config.policy
+    if policy is None or not policy.routes or wish.decision is not None:
+        return wish
+    found = policy.routed(conversation).items()
+    return replace(wish, **{name: value for name, value in found if not getattr(wish, name)})
 
 
 def redacted(conversation: Conversation) -> Conversation:

@@ -104,7 +104,8 @@ class Handrail:
 
         Raises ``Conflict`` where the key was used for other content, ``NotFound`` for an unknown desk,
         ``InputError`` for an unknown urgency or reason, and for a decision that does not hand off. What is
-        given besides a decision wins over it. Nothing is sent yet: a worker does, or ``wait``.
+        given besides a decision wins over it, and without one over what the routes set. Nothing is sent yet:
+        a worker does, or ``wait``.
         """
         given = {
             "desk": desk,

@@ -54,7 +54,10 @@ def handoff(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand off each conversation, and wait until it is on the desk."""
+    """Hand off each conversation, and wait until it is on the desk.
+
+    No trigger is asked. The routes of the policy say to whom it goes, where no option does.
+    """
     wishes = {
         "desk": desk,
         "group": group,

@@ -251,6 +251,13 @@ class Policy:
         why = "takes every handoff" if rule is None else hearing.because(rule)
         return Fired(name=route.name or f"routes[{n}]", because=why)
 
+    def routed(self, conversation: Conversation) -> dict[str, Any]:
+        """Where the routes send a handoff that no trigger decided: what they set, by its name."""
+        facts, _ = self.heard(conversation)
+        rules = zip(self.routes, self.route_rules, strict=True)
+        chosen = [route for route, rule in rules if rule is None or rule.holds(facts.values)]
+        return {name: value for name, value in _destination(chosen).items() if value}
+
     def decisions(self, conversation: Conversation, default_desk: str = "") -> Iterator[tuple[int, Decision]]:
         """The messages after which another trigger decides, as places from 0, and what is decided then.
 
@@ -363,7 +370,7 @@ def _waits(timing: Timing) -> str:
 
 
 def _destination(chosen: Sequence[Destination]) -> dict[str, Any]:
-    """The trigger's wishes, filled up by those of the routes in their order."""
+    """The first one's wishes, filled up by those of the others in their order."""
     absolute = [one.urgency for one in chosen if one.urgency and one.urgency[0] not in "+-"]
     urgency = Urgency(absolute[0]) if absolute else Urgency.NORMAL
     for one in chosen:
