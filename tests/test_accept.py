@@ -10,7 +10,7 @@ import pytest
 from tests.desks import SimulatedAcme, Worlds, customer_says, in_threads
 from tests.policies import policy
 
-from handrail import Conflict, Conversation, Decision, HandrailError, InputError, Message, NotFound, Role
+from handrail import Conflict, Conversation, Decision, InputError, Message, NotFound, RedactorFailed, Role
 from handrail.model import State
 from handrail.plugins import hookimpl, plugins
 from handrail.rail import Handrail
@@ -307,9 +307,9 @@ def test_a_redactor_that_leaves_things_is_fine(world: World, plugin: Any) -> Non
 def test_a_redactor_that_fails_stops_its_handoff_visibly(world: World, plugin: Any) -> None:
     handoff = world.hand_off(spoken("one"))
     plugin(lambda conversation: 1 / 0)
-    with pytest.raises(HandrailError, match=r"a redactor of the test failed \(ZeroDivisionError\)"):
+    with pytest.raises(RedactorFailed, match=r"a redactor of the test failed \(ZeroDivisionError\)"):
         world.hand_off(spoken("two", id="c-2"))
-    with pytest.raises(HandrailError, match="a redactor of the test"):
+    with pytest.raises(RedactorFailed, match="a redactor of the test"):
         world.rail.say(handoff.id, customer_says("more"))
     assert len(world.rail.list()) == 1
     assert queued(world, handoff) == []

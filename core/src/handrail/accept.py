@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from handrail import flows, waits
 from handrail.context import Context
-from handrail.errors import Conflict, HandrailError, InputError
+from handrail.errors import Conflict, InputError, RedactorFailed
 from handrail.flows import Start
 from handrail.ids import ulid
 from handrail.model import Conversation, File, Handoff, Message, Reason, State, Urgency
@@ -108,14 +108,14 @@ def _routed(context: Context, conversation: Conversation, wish: Wish) -> Wish:
 def redacted(conversation: Conversation) -> Conversation:
     """The conversation without card numbers and credentials, and past every plugin that masks more.
 
-    A redactor that fails stops its handoff: ``HandrailError`` says which.
+    A redactor that fails stops its handoff: ``RedactorFailed`` says which.
     """
     conversation = redact(conversation)
     for plugin in plugins().hook.handrail_redact.get_hookimpls():
         try:
             masked = cast(Callable[[Conversation], Conversation | None], plugin.function)(conversation)
         except Exception as error:
-            raise HandrailError(
+            raise RedactorFailed(
                 f"the redactor of plugin {plugin.plugin_name} failed ({type(error).__name__}); "
                 "nothing was handed off"
             ) from error

@@ -99,7 +99,7 @@ def _only_one(files: Sequence[Path]) -> list[tuple[Path, Conversation | InputErr
 
 def _accept(rail: Handrail, items: Any, wishes: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """Make every good conversation durable: the handoffs' ids, each once, and what was wrong."""
-    from handrail.errors import Conflict, InputError, Unsupported
+    from handrail.errors import Conflict, InputError, RedactorFailed, Unsupported
 
     ids: dict[str, None] = {}
     errors = []
@@ -109,7 +109,7 @@ def _accept(rail: Handrail, items: Any, wishes: dict[str, Any]) -> tuple[list[st
             continue
         try:
             ids[rail.hand_off(item, **wishes).id] = None
-        except (InputError, Conflict, Unsupported) as error:
+        except (InputError, Conflict, Unsupported, RedactorFailed) as error:
             errors.append(error_of(file, error))
     return list(ids), errors
 
