@@ -237,6 +237,17 @@ def say(context: Context, handoff_id: str, message: Message) -> None:
             queue(context, connection, handoff_id, "say", said(safe))
 
 
+def set_urgency(context: Context, handoff_id: str, urgency: Urgency) -> None:
+    """Change how urgent a handoff is: one that waits as it stands, any other also on its desk."""
+    with context.store.begin() as connection:
+        row = handoffs.get(connection, handoff_id, lock=True)
+        if row.state == State.WAITING:
+            waits.urged(context, connection, row, urgency)
+            return
+        queue(context, connection, handoff_id, "change", {"urgency": urgency})
+        handoffs.change(connection, handoff_id, urgency=urgency)
+
+
 def queue(
     context: Context, connection: sa.Connection, handoff_id: str, kind: str, payload: dict[str, Any]
 ) -> None:

@@ -180,10 +180,7 @@ class Handrail:
 
     def set_urgency(self, handoff_id: str, urgency: Urgency | str) -> None:
         """Change how urgent a handoff is, also on its desk."""
-        wanted = _enum(Urgency, urgency, "urgency")
-        with self.context.store.begin() as connection:
-            accepting.queue(self.context, connection, handoff_id, "change", {"urgency": wanted})
-            handoffs.change(connection, handoff_id, urgency=wanted)
+        accepting.set_urgency(self.context, handoff_id, _enum(Urgency, urgency, "urgency") or Urgency.NORMAL)
 
     def close(self, handoff_id: str) -> None:
         """Close the ticket as solved, behind everything that was queued before."""
