@@ -376,6 +376,8 @@ class Handrail:
                 return False
             if desks.due_hooks(connection, soon) or side_steps.due(connection, soon):
                 return False
+            if handoffs.is_watched(connection, self.config.desks, soon):
+                return False
             return not self.subscriptions.due(connection, soon) and not handoffs.at_work(connection)
 
 

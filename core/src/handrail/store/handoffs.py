@@ -164,6 +164,12 @@ def watched(connection: sa.Connection, before: datetime) -> Sequence[str]:
     return sorted(connection.execute(query.order_by(handoffs.c.watch_at)).scalars())
 
 
+def is_watched(connection: sa.Connection, desks: Iterable[str], before: datetime) -> bool:
+    """True where a handoff of one of these desks is to be looked at, whether people are there."""
+    query = sa.select(handoffs.c.id).where(handoffs.c.watch_at <= before, handoffs.c.desk.in_(list(desks)))
+    return connection.execute(query.order_by(handoffs.c.watch_at).limit(1)).first() is not None
+
+
 def at_work(connection: sa.Connection) -> bool:
     """True while this process makes an attempt, of which nobody knows yet when the next one is due."""
     return owner() in holders(connection)
