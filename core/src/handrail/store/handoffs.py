@@ -219,9 +219,13 @@ def being_created(connection: sa.Connection, id: str | None) -> bool:
 
 
 def stuck(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
-    """Handoffs that wait for a person: undelivered, with a paused desk, or with a failed message."""
+    """Handoffs that wait for a person: undelivered, with a paused desk, or with a failed message.
+
+    A cancelled one waits for nobody, whatever failed before.
+    """
     failed = sa.select(operations.c.handoff_id).where(operations.c.state == "failed")
-    dead = sa.or_(handoffs.c.state == State.UNDELIVERED.value, handoffs.c.id.in_(failed))
+    message = sa.and_(handoffs.c.id.in_(failed), handoffs.c.state != State.CANCELLED.value)
+    dead = sa.or_(handoffs.c.state == State.UNDELIVERED.value, message)
     found = connection.execute(handoffs.select().where(dead).order_by(handoffs.c.created_at)).all()
     ids = {row.id for row in found}
     return [*found, *(row for row in parked(connection, None) if row.id not in ids)]
