@@ -10,6 +10,7 @@ import pytest
 from handrail import ConfigError, Connector, setting
 from handrail.config import load
 from handrail.policy.load import load_policy
+from handrail.policy.reading import read_policy
 
 
 class Acme(Connector):
@@ -462,3 +463,15 @@ def test_a_policy_may_be_loaded_from_a_whole_configuration(tmp_path: Path) -> No
         load_policy(tmp_path / name, {}).digest == load_policy(tmp_path / "policy.toml", {}).digest
         for name in ("handrail.toml", "policy.toml")
     ] == [True, True]
+
+
+def test_a_byte_order_mark_is_no_mistake_in_any_file(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text("\ufeff" + FIRST)
+    (tmp_path / "handrail.toml").write_text('\ufeffpolicy = "policy.toml"\n' + DESK)
+    (tmp_path / "secret.toml").write_text(f'\ufeff{FIRST}{DESK}brand = "${{UNSET}}"\n')
+
+    assert load(tmp_path / "handrail.toml", {}).policy
+    assert load_policy(tmp_path / "policy.toml", {}).triggers
+    assert read_policy(tmp_path / "handrail.toml", {}).policy.triggers
+    assert read_policy(tmp_path / "policy.toml", {}).policy.triggers
+    assert "UNSET" in read_policy(tmp_path / "secret.toml", {}).notice
