@@ -371,6 +371,24 @@ MISTAKES = {
         "raise[0].at",
         "300h of working time take years",
     ),
+    "an urgency that there is none of": (
+        "[flows.refund]\nsteps = [ { when = 'urgency == \"hgih\"', hand_off = true } ]",
+        7,
+        "flows.refund.steps[0].when",
+        "urgency is never 'hgih'; did you mean 'high'?",
+    ),
+    "an urgency in a list": (
+        "[[raise]]\nat = '30m'\nwhen = 'urgency in [\"high\", \"URGENT\"]'",
+        8,
+        "raise[0].when",
+        "urgency is never 'URGENT'; did you mean 'urgent'?",
+    ),
+    "a reason that there is none of": (
+        "[[raise]]\nat = '30m'\nwhen = '\"vip\" != reason'",
+        8,
+        "raise[0].when",
+        "reason is never 'vip'; it is one of customer_request, policy, sensitive, unclear, configured",
+    ),
     "two policies": ("", 1, "policy", "stands beside triggers; keep them in one place"),
 }
 
@@ -475,3 +493,11 @@ def test_a_byte_order_mark_is_no_mistake_in_any_file(tmp_path: Path) -> None:
     assert read_policy(tmp_path / "handrail.toml", {}).policy.triggers
     assert read_policy(tmp_path / "policy.toml", {}).policy.triggers
     assert "UNSET" in read_policy(tmp_path / "secret.toml", {}).notice
+
+
+def test_what_stands_in_for_an_urgency_may_be_any_text(tmp_path: Path) -> None:
+    good = """'(urgency ?? "none") == "none" or urgency in ["low", "high"] or reason == null'"""
+    path = tmp_path / "handrail.toml"
+    path.write_text(f"{DESK}{FIRST}[[raise]]\nat = '30m'\nwhen = {good}\n")
+
+    assert len(load(path, {}).raises) == 1
