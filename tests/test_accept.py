@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from tests.desks import SimulatedAcme, Worlds, customer_says, in_threads
+from tests.policies import policy
 
-from handrail import Conflict, Conversation, HandrailError, InputError, Message, NotFound, Role
+from handrail import Conflict, Conversation, Decision, InputError, Message, NotFound, RedactorFailed, Role
 from handrail.model import State
 from handrail.plugins import hookimpl, plugins
 from handrail.rail import Handrail
@@ -114,6 +115,54 @@ def test_a_redactor_that_masks_differently_each_time_does_not_break_the_key(
     plugin(lambda c: c.model_copy(update={"subject": f"masked {next(times)}"}))
     first = world.hand_off(a_conversation(id="c-1"), key="k")
     assert world.hand_off(a_conversation(id="c-1"), key="k") == first
+
+
+ROUTES = """
+[[routes]]
+when = 'topic == "refund"'
+group = "billing"
+urgency = "+1"
+owner = "bo"
+tags = ["money"]
+next_steps = ["Look it up"]
+
+[[routes]]
+desk = "backup"
+group = "everyone"
+"""
+
+
+def test_without_a_decision_routes_say_where_it_goes(worlds: Worlds, backup: SimulatedAcme) -> None:
+    world = worlds(policy=policy(ROUTES), backup=backup)
+    made = world.rail.hand_off(a_conversation(id="c-1", topic="refund"))
+    assert (made.desk, made.group, made.urgency, made.owner) == ("backup", "billing", "high", "bo")
+    assert (made.tags, made.next_steps) == (("money",), ("Look it up",))
+    shown = world.show(made)
+    assert (shown["desk"], shown["group"], shown["urgency"]) == ("backup", "billing", "high")
+    other = world.rail.hand_off(a_conversation(id="c-2"))
+    assert (other.desk, other.group, other.urgency) == ("backup", "everyone", "normal")
+
+
+def test_what_the_caller_says_wins_over_routes(worlds: Worlds, backup: SimulatedAcme) -> None:
+    world = worlds(policy=policy(ROUTES), backup=backup)
+    given = {"desk": "desk", "group": "first-line", "urgency": "low", "next_steps": ("Call",)}
+    made = world.rail.hand_off(a_conversation(topic="refund"), **given)
+    assert (made.desk, made.group, made.urgency, made.next_steps) == ("desk", "first-line", "low", ("Call",))
+    assert made.owner == "bo"
+
+
+def test_a_decision_is_not_routed_again(worlds: Worlds, backup: SimulatedAcme) -> None:
+    world = worlds(policy=policy(ROUTES), backup=backup)
+    known = {"conversation_id": "c-1", "at": world.clock(), "because": "", "urgency": "normal"}
+    decision = Decision(kind="hand_off", desk="desk", **known)
+    made = world.rail.hand_off(a_conversation(id="c-1", topic="refund"), decision)
+    assert (made.desk, made.group, made.urgency) == ("desk", None, "normal")
+
+
+def test_a_key_is_good_though_the_routes_have_changed(worlds: Worlds, backup: SimulatedAcme) -> None:
+    first = worlds(backup=backup).hand_off(a_conversation(id="c-1"), key="k")
+    other = worlds(policy=policy(ROUTES), backup=backup)
+    assert other.hand_off(a_conversation(id="c-1"), key="k").id == first.id
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201])
@@ -258,9 +307,9 @@ def test_a_redactor_that_leaves_things_is_fine(world: World, plugin: Any) -> Non
 def test_a_redactor_that_fails_stops_its_handoff_visibly(world: World, plugin: Any) -> None:
     handoff = world.hand_off(spoken("one"))
     plugin(lambda conversation: 1 / 0)
-    with pytest.raises(HandrailError, match=r"a redactor of the test failed \(ZeroDivisionError\)"):
+    with pytest.raises(RedactorFailed, match=r"a redactor of the test failed \(ZeroDivisionError\)"):
         world.hand_off(spoken("two", id="c-2"))
-    with pytest.raises(HandrailError, match="a redactor of the test"):
+    with pytest.raises(RedactorFailed, match="a redactor of the test"):
         world.rail.say(handoff.id, customer_says("more"))
     assert len(world.rail.list()) == 1
     assert queued(world, handoff) == []

@@ -33,6 +33,7 @@ from handrail import (
     Message,
     NotFound,
     Reason,
+    RedactorFailed,
     Role,
     State,
     Ticket,
@@ -349,6 +350,16 @@ def test_real_files_and_standard_input_are_read(rail: FakeRail, tmp_path: Path) 
     piped = CliRunner().invoke(app, ["handoff", "-", "--no-wait"], input=json.dumps(good))
     assert (piped.exit_code, piped.stderr) == (3, "")
     assert document("handoff", str(tmp_path / "no.json"), status=4)["errors"][0]["field"] is None
+
+
+def test_a_redactor_that_fails_keeps_back_its_conversation_only(
+    rail: FakeRail, conversations: dict[str, list[Any]]
+) -> None:
+    conversations["a.jsonl"] = [conversation(f"c{n}") for n in (1, 2, 3)]
+    rail.refuse["c2"] = RedactorFailed("the redactor of plugin x failed (KeyError); nothing was handed off")
+    shown = document("handoff", "a.jsonl", "--no-wait", status=4)
+    assert [h["id"] for h in shown["handoffs"]] == ["H-c1", "H-c3"]
+    assert [error["message"] for error in shown["errors"]] == [str(rail.refuse["c2"])]
 
 
 def test_the_same_conversation_twice_is_one_handoff(

@@ -514,6 +514,13 @@ def test_a_wrong_value_is_named_with_its_line(write: Any, more: str, where: str,
     assert words in said
 
 
+def test_the_sample_offers_nothing_of_an_http_api_that_is_not_there() -> None:
+    text = sample({"acme": Acme})
+
+    assert "[server]" not in text
+    assert "HTTP API" not in text
+
+
 def test_a_sample_without_connectors_says_what_to_install() -> None:
     with pytest.raises(ConfigError, match="pip install handrail-NAME"):
         sample({})

@@ -18,7 +18,7 @@ from handrail import Conflict, Handoff, Message, Role, Unsupported, UpdateKind, 
 from handrail.again import resume, take_over
 from handrail.engine import LEASE_SECONDS
 from handrail.model import State
-from handrail.store import handoffs
+from handrail.store import handoffs, operations
 from handrail.store.schema import journal as journal_rows
 from handrail.store.schema import metadata
 from handrail.testing import Clock, World, a_conversation, a_file
@@ -382,6 +382,22 @@ def test_a_message_that_is_refused_does_not_stop_the_next_and_stays_visible(
     world.run()
     assert "rude" in acme.texts()[-1]
     assert world.show(handoff)["last_error"] is None
+
+
+def test_what_was_cancelled_does_not_keep_the_others_from_being_sent_again(
+    world: World, acme: SimulatedAcme
+) -> None:
+    acme.fault("status", on="POST /cases", status=422, body='{"error": "no"}', times=2)
+    gone, kept = world.deliver(), world.deliver(a_conversation(id="c-2"))
+    assert {world.show(each)["state"] for each in (gone, kept)} == {State.UNDELIVERED}
+    say(world, gone, "too rude")
+    world.rail.cancel(gone.id)
+    with world.rail.context.store.begin() as connection:  # a ticket that came back late leaves it so
+        operations.change(connection, world.operations(gone)[-1].id, state="failed")
+
+    assert world.rail.retry_all() == [kept.id]
+    world.run()
+    assert (world.show(gone)["state"], world.show(kept)["state"]) == (State.CANCELLED, State.WITH_HUMANS)
 
 
 def test_a_message_that_may_have_arrived_before_it_failed_is_not_sent_twice(

@@ -11,7 +11,7 @@ import pluggy
 import pytest
 
 from handrail import hookimpl
-from handrail.plugins import Hooks
+from handrail.plugins import Hooks, connectors, plugins
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = {name: hook for name, hook in vars(Hooks).items() if name.startswith("handrail_")}
@@ -46,3 +46,21 @@ def test_the_example_of_a_hook_runs(name: str) -> None:
     manager.check_pending()
 
     assert [impl.plugin for impl in getattr(manager.hook, name).get_hookimpls()] == [plugin]
+
+
+def test_a_plugin_that_fails_to_name_its_connectors_takes_no_other_down(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        @hookimpl
+        def handrail_connectors(self) -> Any:
+            yield type("Half", (), {"name": "half"})
+            raise RuntimeError("no licence")
+
+    before = connectors()
+    plugins().register(Broken(), name="broken")
+    try:
+        assert connectors() == before
+    finally:
+        plugins().unregister(name="broken")
+    assert "plugin broken failed to name its connectors" in caplog.text

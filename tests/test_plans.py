@@ -69,7 +69,9 @@ def test_no_table_is_read_through_from_accepting_to_the_last_answer(
         world.run(within=300)
         world.poll()
         world.recover()
+        world.rail.roads.schedule_poll("desk", 60)  # else nothing further is asked
         world.rail._idle()
+        assert any("watch_at <= ? AND handoffs.desk IN" in statement for statement in seen)
         assert world.show(handoff)["state"] == "solved"
     assert len(seen) > 40
     assert scans(world, seen) == []

@@ -43,6 +43,14 @@ def trigger(name: str, when: str, *more: str) -> str:
     return "\n".join(["[[triggers]]", f'name = "{name}"', f"when = '{when}'", *more, ""])
 
 
+def flow(*steps: str) -> str:
+    return f"[flows.refund]\nsteps = [{', '.join(steps)}]\n"
+
+
+REFUND = trigger("refund", 'topic == "refund"', 'flow = "refund"')
+WAITS = trigger("t", "turns > 3", 'timing = { wait = "3h" }')
+
+
 def warnings(tmp_path: Path, text: str, desk: str = DESK) -> list[str]:
     path = tmp_path / "handrail.toml"
     path.write_text(desk + text)
@@ -93,6 +101,53 @@ SUSPICIOUS = {
         ASKED + '[[routes]]\nname = "r"\ngroup = "x"\n',
         "routes.r: no desk maps the group 'x'",
     ),
+    "a group that a step of a flow sets": (
+        ASKED + REFUND + flow('{ set = { group = "x" } }'),
+        "flows.refund.steps[0]: no desk maps the group 'x'",
+    ),
+    "a group that a step of a flow routes to": (
+        ASKED + REFUND + flow("{ hand_off = true }", '{ route = { group = "x" } }'),
+        "flows.refund.steps[1]: no desk maps the group 'x'",
+    ),
+    "a group beside": (
+        ASKED + REFUND + flow('{ also = { desk = "support", group = "x" } }'),
+        "flows.refund.steps[0]: no desk maps the group 'x'",
+    ),
+    "a next group that no desk maps": (
+        ASKED + '[[raise]]\nat = "30m"\ngroup = "x"\n',
+        "raise[0]: no desk maps the group 'x'",
+    ),
+    "a next group without a policy": (
+        '[[raise]]\nat = "30m"\ngroup = "x"\n',
+        "raise[0]: no desk maps the group 'x'",
+    ),
+    "a wait longer than the promise where a route makes it urgent": (
+        ASKED + WAITS + PROMISE + '[[routes]]\nwhen = "amount > 9"\nurgency = "+1"\n',
+        "triggers.t: waits 3h, and the first_response is promised within 2h for high, which a route or a "
+        "step may make it; wait less",
+    ),
+    "a wait longer than the promise where a step makes it urgent": (
+        ASKED
+        + WAITS
+        + 'flow = "refund"\n'
+        + PROMISE
+        + flow('{ when = "amount > 9", set = { urgency = "urgent" } }'),
+        "triggers.t: waits 3h, and the first_response is promised within 30m for urgent, which",
+    ),
+    "a wait longer than the promise where a named route makes it urgent": (
+        ASKED
+        + WAITS
+        + 'urgency = "low"\nflow = "refund"\n'
+        + PROMISE
+        + '[[routes]]\nname = "r"\nwhen = "amount > 9"\nurgency = "high"\n'
+        + flow('{ route = "r" }'),
+        "triggers.t: waits 3h, and the first_response is promised within 2h for high, which",
+    ),
+    "questions that take longer than the promise where a route makes it urgent": (
+        ASKED + REFUND + PROMISE + '[[routes]]\nurgency = "urgent"\n' + flow('{ collect = ["order"] }'),
+        "triggers.refund: its flow waits 30m for order, and the first_response is promised within 30m for "
+        "urgent, which a route or a step may make it; make give_up_after shorter",
+    ),
     "a wait longer than the promise": (
         ASKED + trigger("t", "turns > 3", 'timing = { wait = "3h" }', 'urgency = "high"') + PROMISE,
         "triggers.t: waits 3h, and the first_response is promised within 2h for high; wait less",
@@ -138,6 +193,17 @@ def test_what_is_suspicious_is_warned_of(name: str, tmp_path: Path) -> None:
         ASKED + trigger("a", "turns > 3 and failed_attempts > 1") + trigger("b", "turns > 3"),
         ASKED + trigger("t", "turns > 3", 'group = "billing"') + PROMISE,
         ASKED + trigger("t", "turns > 3", 'timing = { wait = "1h" }') + PROMISE,
+        # a step that always lowers the urgency, and a trigger's own, which wins over a route's
+        ASKED
+        + WAITS
+        + 'urgency = "high"\nflow = "refund"\n'
+        + PROMISE
+        + flow('{ set = { urgency = "low" } }', "{ hand_off = true }"),
+        ASKED + WAITS + 'urgency = "normal"\n' + PROMISE + '[[routes]]\nurgency = "urgent"\n',
+        ASKED
+        + REFUND
+        + flow('{ set = { group = "billing" } }')
+        + '[[raise]]\nat = "30m"\ngroup = "billing"\n',
         ASKED + trigger("a", 'topic == "x or y"') + trigger("b", 'topic == "x"'),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from handrail import ConfigError, Connector, setting
 from handrail.config import load
 from handrail.policy.load import load_policy
+from handrail.policy.reading import read_policy
 
 
 class Acme(Connector):
@@ -370,6 +371,24 @@ MISTAKES = {
         "raise[0].at",
         "300h of working time take years",
     ),
+    "an urgency that there is none of": (
+        "[flows.refund]\nsteps = [ { when = 'urgency == \"hgih\"', hand_off = true } ]",
+        7,
+        "flows.refund.steps[0].when",
+        "urgency is never 'hgih'; did you mean 'high'?",
+    ),
+    "an urgency in a list": (
+        "[[raise]]\nat = '30m'\nwhen = 'urgency in [\"high\", \"URGENT\"]'",
+        8,
+        "raise[0].when",
+        "urgency is never 'URGENT'; did you mean 'urgent'?",
+    ),
+    "a reason that there is none of": (
+        "[[raise]]\nat = '30m'\nwhen = '\"vip\" != reason'",
+        8,
+        "raise[0].when",
+        "reason is never 'vip'; it is one of customer_request, policy, sensitive, unclear, configured",
+    ),
     "two policies": ("", 1, "policy", "stands beside triggers; keep them in one place"),
 }
 
@@ -462,3 +481,23 @@ def test_a_policy_may_be_loaded_from_a_whole_configuration(tmp_path: Path) -> No
         load_policy(tmp_path / name, {}).digest == load_policy(tmp_path / "policy.toml", {}).digest
         for name in ("handrail.toml", "policy.toml")
     ] == [True, True]
+
+
+def test_a_byte_order_mark_is_no_mistake_in_any_file(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text("\ufeff" + FIRST)
+    (tmp_path / "handrail.toml").write_text('\ufeffpolicy = "policy.toml"\n' + DESK)
+    (tmp_path / "secret.toml").write_text(f'\ufeff{FIRST}{DESK}brand = "${{UNSET}}"\n')
+
+    assert load(tmp_path / "handrail.toml", {}).policy
+    assert load_policy(tmp_path / "policy.toml", {}).triggers
+    assert read_policy(tmp_path / "handrail.toml", {}).policy.triggers
+    assert read_policy(tmp_path / "policy.toml", {}).policy.triggers
+    assert "UNSET" in read_policy(tmp_path / "secret.toml", {}).notice
+
+
+def test_what_stands_in_for_an_urgency_may_be_any_text(tmp_path: Path) -> None:
+    good = """'(urgency ?? "none") == "none" or urgency in ["low", "high"] or reason == null'"""
+    path = tmp_path / "handrail.toml"
+    path.write_text(f"{DESK}{FIRST}[[raise]]\nat = '30m'\nwhen = {good}\n")
+
+    assert len(load(path, {}).raises) == 1

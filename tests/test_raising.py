@@ -485,3 +485,15 @@ def test_due_times_of_the_handoff_are_those_of_the_promise(raising: Callable[...
     handoff, _ = delivered(world)
     assert handoff.due.first_response == handoff.created_at + timedelta(hours=2)
     assert row(world, handoff).watch_at == handoff.created_at + timedelta(minutes=90)
+
+
+def test_a_worker_is_not_idle_while_a_promise_is_overdue(raising: Callable[..., World]) -> None:
+    world = raising()
+    delivered(world)
+    world.rail.roads.schedule_poll("desk", 24 * HOUR)
+    assert world.rail._idle()
+
+    world.clock.advance(1.5 * HOUR)
+    assert not world.rail._idle()
+    world.run()
+    assert world.rail._idle()

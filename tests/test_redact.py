@@ -37,6 +37,18 @@ def test_a_card_number_keeps_its_last_four_digits(text: str, masked: str) -> Non
     assert mask(text) == masked
 
 
+def test_a_key_of_the_host_and_a_phone_number_that_only_looks_like_a_card_stay() -> None:
+    number = "5511987654325"
+    assert mask(number) != number
+    known = Customer(id=number, phone=number, email="ann@example.com")
+    masked = redact(
+        Conversation(id=number, messages=(Message(role="customer", text=number),), customer=known)
+    )
+
+    assert (masked.id, masked.customer) == (number, known)
+    assert masked.messages[0].text != number
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -115,9 +127,18 @@ def test_every_place_of_a_conversation_is_masked() -> None:
     conversation = Conversation(
         id="c-1",
         subject=card,
+        channel=f"chat {card}",
+        language=key,
+        sentiment=f"angry about {card}",
         url=f"https://x.example/?k={key}",
         messages=(Message(role="customer", text=card, name=key), Message(role="ai", text=key)),
-        customer=Customer(id="u-1", name=card, attributes={"note": [{"deep": card}], "n": 4111111111111111}),
+        customer=Customer(
+            id="u-1",
+            name=card,
+            email=f"{key}@x.example",
+            phone=card,
+            attributes={"note": [{"deep": card}], "n": 4111111111111111},
+        ),
         fields={"password": "x", "boarding_pass": "AB12", "PIN": 1234, key: True, "amount": 250, "f": 1.5},
         attempts=(Attempt(action="pay", arguments={"card": card, "api_key": "k"}, detail=f"paid by {card}"),),
     )

@@ -506,3 +506,42 @@ def test_real_conversations_are_read_whole() -> None:
         assert [attempt.action for attempt in conversation.attempts] == calls
         assert "unknown" not in {attempt.outcome for attempt in conversation.attempts} or calls
         assert conversation.fields == {"task_id": source["task_id"], "trial": source["trial"]}
+
+
+SAID = '"messages": [{"role": "customer", "text": "hello"}]'
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (f'{{"id": "a", {SAID}, "id": "b"}}', "id"),
+        (f'{{{SAID}, "customer": {{"email": "a@x.example", "email": "b@x.example"}}}}', "customer.email"),
+        (
+            '{"messages": [{"role": "ai"}, {"role": "customer", "text": "a", "text": "b"}]}',
+            "messages[1].text",
+        ),
+        (f'{{{SAID}, "fields": {{"a": [1, {{"b": {{"c": 1, "c": 1}}}}]}}}}', "fields.a[1].b.c"),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_and_the_other_conversations_are_read(
+    text: str, field: str, tmp_path: Path
+) -> None:
+    good = f'{{"id": "good", {SAID}}}'
+    (tmp_path / "a.jsonl").write_text(f"{good}\n{text}\n{good}\n")
+    (tmp_path / "a.json").write_text(f"[{good}, {text}, {good}]")
+    (tmp_path / "one.json").write_text(text)
+    (tmp_path / "by-content").write_text(f"{text}\n{good}\n")
+    files = {name: list(read_conversations(tmp_path / name)) for name in ("a.jsonl", "a.json", "one.json")}
+
+    places = {
+        name: [(e.line, e.field) for e in read if isinstance(e, InputError)] for name, read in files.items()
+    }
+    assert places == {
+        "a.jsonl": [(2, field)],
+        "a.json": [(None, f"[1].{field}")],
+        "one.json": [(None, field)],
+    }
+    assert [len(read) for read in files.values()] == [3, 3, 1]
+    (wrong, read) = read_conversations(tmp_path / "by-content")
+    assert "stands twice in the same object" in str(wrong)
+    assert isinstance(read, Conversation)

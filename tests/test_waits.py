@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tests.desks import SimulatedAcme, Worlds, customer_says
 
-from handrail import Conversation, Decision, Message, Role
+from handrail import Conversation, Decision, Handoff, Message, Role
 from handrail.config import Sla
 from handrail.model import Reason, State, Urgency
+from handrail.store import handoffs
 from handrail.testing import Clock, World, a_conversation
 
 TEN = timedelta(minutes=10)
@@ -165,3 +166,21 @@ def test_a_time_that_has_passed_is_no_wait(world: World, clock: Clock, acme: Sim
     handoff = world.rail.hand_off(talk(), late)
     world.run()
     assert world.show(handoff)["state"] == State.WITH_HUMANS
+
+
+def test_an_urgency_that_is_changed_during_a_wait_is_handed_over_with_its_promises(
+    worlds: Worlds, acme: SimulatedAcme
+) -> None:
+    sla = Sla.model_validate({"first_response": {"normal": "8h", "urgent": "30m"}})
+    world = worlds(sla={"default": sla})
+    handoff = world.rail.hand_off(talk(), decided(world))
+    world.rail.set_urgency(handoff.id, "urgent")
+    assert world.show(handoff)["urgency"] == "urgent"
+    assert [each["kind"] for each in world.show(handoff)["to_send"]] == ["create"]
+
+    world.let_pass(601)
+    (case,) = acme.cases.values()
+    assert (case["urgency"], world.show(handoff)["urgency"]) == ("urgent", "urgent")
+    with world.rail.context.store.read() as connection:
+        body = Handoff.model_validate_json(handoffs.get(connection, handoff.id).body)
+    assert (body.urgency, body.due.first_response) == ("urgent", body.created_at + timedelta(minutes=30))

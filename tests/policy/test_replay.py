@@ -9,6 +9,7 @@ import pytest
 
 from handrail.errors import InputError
 from handrail.model import Conversation
+from handrail.policy.flow_model import Flow
 from handrail.policy.model import Route, Trigger
 from handrail.policy.outcome import Known
 from handrail.policy.policy import Policy
@@ -204,6 +205,108 @@ def test_each_changed_decision_has_the_sentence_that_caused_it() -> None:
     kind, because = changed(POLICY, elsewhere, asks) or ("", "")
     assert kind == "elsewhere"
     assert "urgency normal becomes urgent" in because
+
+
+WAITS = Policy(
+    [
+        Trigger(name="asked", when="asked_for_human and turns >= 3", group="first-line"),
+        Trigger(name="stuck", when='"lost" in text', timing={"wait": "10m"}, group="slow"),
+    ]
+)
+"""The one that waits is asked second: a later decision of the first ends its wait."""
+
+
+def at(minute: float) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def test_a_conversation_that_ends_before_the_wait_is_over_is_not_escalated() -> None:
+    run = Replay([Running("p", WAITS)])
+    entry = run.see(chat(user("It is lost", at(0)), ai("Hm"), user("Found it", at(1))), "f.jsonl", 1)
+    counted, told = run.summary()["policy"], entry.document()["policy"]
+
+    assert (entry.results[0].escalation, entry.results[0].verdict) == (None, "kept")
+    assert (counted["escalated"], counted["rate"], counted["waiting_at_end"]) == (0, 0.0, 1)
+    assert (counted["false_alarms"], counted["left_alone"], counted["by_trigger"]) == (0, 1, {})
+    assert (told["escalates"], told["waiting_at_end"], told["trigger"]) == (False, True, "stuck")
+    sentences = replay_blocks(run.summary(), run.examples)[0].lines
+    assert "p: 1 more would still wait when they end; they do not count as escalated" in sentences
+
+
+def test_a_wait_hands_over_when_it_is_over() -> None:
+    slow = chat(user("It is lost", at(0)), ai("Hm"), user("Well?", at(9)), ai("Hm"), user("Well?", at(10)))
+    entry = one(slow, WAITS)
+    found = entry.results[0].escalation
+
+    assert found is not None
+    assert (found.turn, found.message, found.at, found.kind) == (3, 5, at(10), "wait")
+    assert "It is lost" in found.because
+
+
+def test_a_person_who_is_there_before_the_wait_is_over_was_not_found_by_it() -> None:
+    def taken(minute: float) -> Entry:
+        person = {"role": "human", "text": "Bo here", "at": at(minute).isoformat()}
+        return one(chat(user("It is lost", at(0)), ai("Hm"), user("Well?", at(2)), person), WAITS)
+
+    early, late = taken(3), taken(10)
+
+    assert (early.results[0].verdict, early.results[0].fate.waiting is not None) == ("miss", True)
+    assert (late.results[0].verdict, late.results[0].earlier) == ("hit", 0)
+    assert late.results[0].escalation is not None
+    assert late.results[0].escalation.at == at(10)
+
+
+def test_a_decision_that_says_now_ends_a_wait() -> None:
+    asks = chat(
+        user("It is lost", at(0)), user("Well?", at(2)), user("A human please", at(4)), user("So?", at(20))
+    )
+    late = chat(user("It is lost", at(0)), user("Well?", at(2)), user("A human please", at(10)))
+
+    for conversation, trigger, turn in ((asks, "asked", 3), (late, "stuck", 3)):
+        found = one(conversation, WAITS).results[0].escalation
+        assert found is not None
+        assert (found.trigger, found.turn) == (trigger, turn)
+
+
+def test_a_longer_wait_does_not_put_off_the_one_that_runs_and_a_shorter_one_ends_it() -> None:
+    def run(first: str) -> Any:
+        other = Trigger(name="other", when='"angry" in text', timing={"wait": first})
+        policy = Policy([other, WAITS.triggers[1]])
+        said = [user("It is lost", at(0)), user("I am angry", at(2)), user("So?", at(7)), user("So?", at(30))]
+        found = one(chat(*said), policy).results[0].escalation
+        return found and (found.trigger, found.turn, found.at)
+
+    assert run("5m") == ("other", 3, at(7))
+    assert run("20m") == ("stuck", 4, at(10))
+
+
+def test_without_times_a_wait_counts_where_it_begins_and_that_is_said_once() -> None:
+    run = Replay([Running("a", WAITS), Running("b", WAITS)])
+    for number in (1, 2):
+        entry = run.see(chat(user("Hello"), user("It is lost"), user("Well?")), "f.jsonl", number)
+        assert [each.escalation and each.escalation.turn for each in entry.results] == [2, 2]
+    run.see(chat(user("It is lost", at(0)), user("Well?", at(60))), "f.jsonl", 3)
+    [said] = [line for line in replay_blocks(run.summary(), run.examples)[0].lines if "no times" in line]
+
+    assert run.summary()["untimed"] == 2
+    assert said.startswith("2 conversations in which a trigger waits")
+
+
+def test_a_longer_wait_changes_the_volume_and_says_why() -> None:
+    now = Policy([Trigger(name="stuck", when='"lost" in text')])
+    kind, because = changed(now, WAITS, chat(user("It is lost", at(0)), user("Found it", at(1)))) or ("", "")
+
+    assert kind == "dropped"
+    assert because.endswith("it would still wait at the end")
+
+
+def test_questions_of_a_flow_count_where_they_begin_for_they_end_with_people_too() -> None:
+    flow = Flow.model_validate({"steps": [{"collect": ["order_id"]}]})
+    policy = Policy([Trigger(name="lost", when='"lost" in text', flow="ask")], flows={"ask": flow})
+    found = one(chat(user("It is lost", at(0)), user("Well?", at(1))), policy).results[0].escalation
+
+    assert found is not None
+    assert (found.kind, found.turn) == ("collect", 1)
 
 
 def test_examples_are_few_however_many_conversations() -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InputError,
         NotDone,
         NotFound,
+        RedactorFailed,
         Refused,
         SignatureError,
         StoreError,
@@ -80,7 +81,7 @@ _HOMES = {
     "handrail.connector": "Can Change Connector Doorbell Finding Page Said Undone Wishes secret setting",
     "handrail.credentials": "basic bearer client_credentials",
     "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
-    "NotDone NotFound Refused SignatureError StoreError Unsupported Unsure",
+    "NotDone NotFound RedactorFailed Refused SignatureError StoreError Unsupported Unsure",
     "handrail.mailsteps": "FetchMail Fetched KeepMail Mail MailServer MailServers SendMail TryMail",
     "handrail.model": "Actor Attempt Conversation Customer Due File Handoff Message Reason Role State Status "
     "Ticket Update UpdateKind Urgency",
@@ -137,6 +138,7 @@ __all__ = [
     "Page",
     "Plain",
     "Reason",
+    "RedactorFailed",
     "Refused",
     "Reply",
     "Request",

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from handrail import flows, waits
 from handrail.context import Context
-from handrail.errors import Conflict, HandrailError, InputError
+from handrail.errors import Conflict, InputError, RedactorFailed
 from handrail.flows import Start
 from handrail.ids import ulid
 from handrail.model import Conversation, File, Handoff, Message, Reason, State, Urgency
@@ -60,7 +60,7 @@ def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
     messages that came since are added to it.
     """
     _check(context, wish)
-    draft = _draft(context, redacted(conversation), wish)
+    draft = _draft(context, redacted(conversation), _routed(context, conversation, wish))
     start = flows.start(context, draft, wish.flow, wish.until, collecting=wish.collecting)
     draft = waits.due(context, start.handoff, draft.created_at)
     digest = _digest(conversation, wish)
@@ -93,17 +93,29 @@ def _check(context: Context, wish: Wish) -> None:
         context.connector(wish.desk)
 
 
+def _routed(context: Context, conversation: Conversation, wish: Wish) -> Wish:
+    """The wish, filled up by the routes; a decision has been through them already.
+
+    What they set is not the caller's: it makes no request under the same key another one.
+    """
+    policy = context.config.policy
+    if policy is None or not policy.routes or wish.decision is not None:
+        return wish
+    found = policy.routed(conversation).items()
+    return replace(wish, **{name: value for name, value in found if not getattr(wish, name)})
+
+
 def redacted(conversation: Conversation) -> Conversation:
     """The conversation without card numbers and credentials, and past every plugin that masks more.
 
-    A redactor that fails stops its handoff: ``HandrailError`` says which.
+    A redactor that fails stops its handoff: ``RedactorFailed`` says which.
     """
     conversation = redact(conversation)
     for plugin in plugins().hook.handrail_redact.get_hookimpls():
         try:
             masked = cast(Callable[[Conversation], Conversation | None], plugin.function)(conversation)
         except Exception as error:
-            raise HandrailError(
+            raise RedactorFailed(
                 f"the redactor of plugin {plugin.plugin_name} failed ({type(error).__name__}); "
                 "nothing was handed off"
             ) from error
@@ -223,6 +235,17 @@ def say(context: Context, handoff_id: str, message: Message) -> None:
     if safe:
         with context.store.begin() as connection:
             queue(context, connection, handoff_id, "say", said(safe))
+
+
+def set_urgency(context: Context, handoff_id: str, urgency: Urgency) -> None:
+    """Change how urgent a handoff is: one that waits as it stands, any other also on its desk."""
+    with context.store.begin() as connection:
+        row = handoffs.get(connection, handoff_id, lock=True)
+        if row.state == State.WAITING:
+            waits.urged(context, connection, row, urgency)
+            return
+        queue(context, connection, handoff_id, "change", {"urgency": urgency})
+        handoffs.change(connection, handoff_id, urgency=urgency)
 
 
 def queue(

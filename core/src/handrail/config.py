@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handrail.config_sample import desks_schema, mark_secrets, sample
-from handrail.config_source import Complaint, Keys, Source, expand, listed, names, unknown_key
+from handrail.config_source import ENCODING, Complaint, Keys, Source, expand, listed, names, unknown_key
 from handrail.config_subscribers import Subscriber
 from handrail.connector import Connector
 from handrail.durations import Duration
@@ -160,7 +160,7 @@ def find(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
 
 def _read(place: Path) -> str:
     try:
-        return place.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
+        return place.read_text(ENCODING)
     except FileNotFoundError:
         raise ConfigError(
             f"no configuration at {place}: write one with `handrail init`, or name yours with --config or "

@@ -98,10 +98,6 @@ _TAIL = """
 # urgency = "+1"
 # notice = "Nobody has taken this yet; the first answer is due soon."
 
-# [server]
-# Bearer tokens of the HTTP API; none: only clients on this machine are served
-# tokens = ["${HANDRAIL_TOKEN}"]
-
 # Who gets updates as signed webhooks (Standard Webhooks); without events all kinds
 # [[subscribers]]
 # url = "https://app.example.com/handrail"

@@ -23,6 +23,9 @@ _KEY = re.compile(rf"\s*({_DOTTED})\s*=")
 _LONG_QUOTES = ('"""', "'''")
 _PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 
+ENCODING = "utf-8-sig"
+"""Some editors begin a file with a byte order mark."""
+
 Keys = Sequence[str | int]
 """Keys and list positions from the top of the file."""
 Complaint = tuple[Keys, str]

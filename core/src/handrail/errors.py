@@ -6,6 +6,7 @@
     ├── NotFound           no handoff, desk or connector of that name
     ├── Conflict           the same key was used before with other content, or the state forbids it
     ├── Unsupported        the desk cannot carry this; raised before anything is sent
+    ├── RedactorFailed     a plugin could not mask this conversation: it is kept back; the others are not
     ├── SignatureError     a webhook is unsigned, forged or old: refuse it, store nothing
     ├── StoreError         the store did not take or give this now: make room, or wait; then the same again
     ├── ConnectorError     a connector broke its contract (a bug in the connector)
@@ -64,6 +65,10 @@ class Conflict(HandrailError):
 
 class Unsupported(HandrailError):
     """The desk cannot carry this. Raised before anything is sent."""
+
+
+class RedactorFailed(HandrailError):
+    """A redactor of a plugin raised. Nothing of its conversation is kept or sent; mend the plugin."""
 
 
 class SignatureError(HandrailError):

@@ -138,14 +138,23 @@ def plugins() -> pluggy.PluginManager:
 
 
 def connectors() -> dict[str, type[Connector]]:
-    """Installed connectors by name. Raises ``ConfigError`` when two share a name."""
+    """Installed connectors by name. A plugin that raises is logged, and brings none.
+
+    Raises ``ConfigError`` when two share a name.
+    """
     found: dict[str, type[Connector]] = {}
-    for classes in plugins().hook.handrail_connectors():
-        for connector in classes:
-            other = found.setdefault(connector.name, connector)
+    for plugin in plugins().hook.handrail_connectors.get_hookimpls():
+        try:
+            named = cast("Callable[[], Iterable[type[Connector]] | None]", plugin.function)
+            brought = [(connector.name, connector) for connector in named() or ()]
+        except Exception:
+            log.exception("plugin %s failed to name its connectors", plugin.plugin_name)
+            continue
+        for name, connector in brought:
+            other = found.setdefault(name, connector)
             if other is not connector:
                 raise ConfigError(
-                    f"two installed connectors are named {connector.name!r}: {other.__module__} and "
+                    f"two installed connectors are named {name!r}: {other.__module__} and "
                     f"{connector.__module__}; uninstall one"
                 )
     return dict(sorted(found.items()))

@@ -104,7 +104,8 @@ class Handrail:
 
         Raises ``Conflict`` where the key was used for other content, ``NotFound`` for an unknown desk,
         ``InputError`` for an unknown urgency or reason, and for a decision that does not hand off. What is
-        given besides a decision wins over it. Nothing is sent yet: a worker does, or ``wait``.
+        given besides a decision wins over it, and without one over what the routes set. Nothing is sent yet:
+        a worker does, or ``wait``.
         """
         given = {
             "desk": desk,
@@ -179,10 +180,7 @@ class Handrail:
 
     def set_urgency(self, handoff_id: str, urgency: Urgency | str) -> None:
         """Change how urgent a handoff is, also on its desk."""
-        wanted = _enum(Urgency, urgency, "urgency")
-        with self.context.store.begin() as connection:
-            accepting.queue(self.context, connection, handoff_id, "change", {"urgency": wanted})
-            handoffs.change(connection, handoff_id, urgency=wanted)
+        accepting.set_urgency(self.context, handoff_id, _enum(Urgency, urgency, "urgency") or Urgency.NORMAL)
 
     def close(self, handoff_id: str) -> None:
         """Close the ticket as solved, behind everything that was queued before."""
@@ -379,6 +377,8 @@ class Handrail:
             if not polled or handoffs.is_due(connection, self.config.desks, soon):
                 return False
             if desks.due_hooks(connection, soon) or side_steps.due(connection, soon):
+                return False
+            if handoffs.is_watched(connection, self.config.desks, soon):
                 return False
             return not self.subscriptions.due(connection, soon) and not handoffs.at_work(connection)
 

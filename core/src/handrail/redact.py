@@ -19,11 +19,13 @@ REMOVED = "[credential removed]"
 _SEPARATOR = "[ \\t\u00a0\u2007\u2009\u202f\u2010-\u2015-]"
 _DIGITS = re.compile(rf"\d+(?:{_SEPARATOR}{{1,3}}\d+)*")
 _GROUPS = re.compile(r"\d+")
+_DIGIT = re.compile(r"\d")
 _CANDIDATE = re.compile(
     rf"(?<!\d)(?=(\d{{13,19}}(?!\d)|\d{{4}}(?:{_SEPARATOR}{{1,3}}\d{{3,7}}(?!\d)){{1,4}}))"
 )
 _LONGEST_CARD = 19 + 18 * 3
 _SHORTEST_CARD = 13
+_LONGEST_PHONE = 14
 _DOUBLED = str.maketrans("0123456789", "0246813579")
 _ELSE_BEFORE = re.compile(r"[A-Za-z]{2}\d{1,2}[ -]?\Z|(?<!\d)\d{1,5}[.,]\Z")
 _DECIMALS = re.compile(r"\.\d{1,6}(?!\d)")
@@ -120,7 +122,10 @@ def _first_looks() -> tuple[Any, Any]:
 
 
 def redact(conversation: Conversation) -> Conversation:
-    """The conversation with card numbers and credentials masked, wherever they may stand."""
+    """The conversation with card numbers and credentials masked, wherever they may stand.
+
+    ``id`` and ``customer.id`` stay: they are keys of the host, by which it finds them again.
+    """
     masking = _Masking(conversation.model_dump_json())
     return masking.conversation(conversation) if masking.has_work else conversation
 
@@ -146,15 +151,22 @@ class _Masking:
         return bool(self.rules or self.has_key or self.has_card)
 
     def text(self, text: str) -> str:
+        text = self._without_credentials(text)
+        return _DIGITS.sub(_without_cards, text) if self.has_card else text
+
+    def _without_credentials(self, text: str) -> str:
         if self.has_key:
             text = _without_private_keys(text)
         for rule in self.rules:
             text = rule.pattern.sub(rule.mask, text)
-        return _DIGITS.sub(_without_cards, text) if self.has_card else text
+        return text
 
     def conversation(self, conversation: Conversation) -> Conversation:
         return conversation.model_copy(
             update={
+                "channel": self._maybe(conversation.channel),
+                "language": self._maybe(conversation.language),
+                "sentiment": self._sentiment(conversation.sentiment),
                 "subject": self._maybe(conversation.subject),
                 "url": self._maybe(conversation.url),
                 "topic": self._maybe(conversation.topic),
@@ -169,6 +181,15 @@ class _Masking:
 
     def _maybe(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)
+
+    def _sentiment(self, value: float | str | None) -> float | str | None:
+        return self.text(value) if isinstance(value, str) else value
+
+    def _phone(self, number: str | None) -> str | None:
+        """Without its plus, one number in ten of 13 or 14 digits would pass for a card's."""
+        if number is None or len(_DIGIT.findall(number)) > _LONGEST_PHONE:
+            return self._maybe(number)
+        return self._without_credentials(number)
 
     def _message(self, message: Message) -> Message:
         text, name = self.text(message.text), self._maybe(message.name)
@@ -185,6 +206,8 @@ class _Masking:
             "segments": tuple(map(self.text, customer.segments)),
             "attributes": self._json(customer.attributes),
             "name": self._maybe(customer.name),
+            "email": self._maybe(customer.email),
+            "phone": self._phone(customer.phone),
         }
         return customer.model_copy(update=masked)
 

@@ -14,13 +14,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
 from handrail.chat import MAX_DEPTH, as_arguments, depth, nearest, plain, read_messages, shown
 from handrail.errors import InputError
 from handrail.model import MAX_CONVERSATION_BYTES, Attempt, Conversation, Customer
+from handrail.parsing import Twice, parsed
 from handrail.text import clean, one_line
 
 _KEYS = tuple(Conversation.model_fields)
@@ -39,15 +40,6 @@ _TO_A_PERSON = re.compile(
     r"human|agent|person|support|operator|representative|specialist|live", re.IGNORECASE
 )
 _SUMMARY_KEYS = ("summary", "reason", "message", "note", "description")
-
-_CURES = {
-    "Extra data": "only one value may stand here; write a list, or one conversation a line in a .jsonl file",
-    "Expecting property name enclosed in double quotes": "use double quotes, no last comma",
-    "Expecting value": "a value is missing, or it stands in single quotes",
-    "Invalid control character at": "write a line break inside a text as \\n",
-    "Unterminated string starting at": "the text is not closed; the file may have been cut off",
-    "Expecting ',' delimiter": "a comma or bracket is missing, or a quote inside a text needs \\ before it",
-}
 
 _EXPECTED = {
     "string_type": "is no text; put it in quotes",
@@ -88,6 +80,7 @@ def conversation_from(data: Any, *, file: str | None = None, line: int | None = 
     customer in its ``attributes``; one that looks like a mistyped known key is an error.
     """
     try:
+        _refuse_twice(data)
         return _conversation(plain(data))
     except InputError as error:
         raise InputError(error.message, field=error.field, file=file, line=line) from None
@@ -173,7 +166,7 @@ def _until_first(numbered: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, b
 
 def _is_object(raw: bytes) -> bool:
     try:
-        return isinstance(_parsed(_decoded(raw, "", 1), "", 1), dict)
+        return isinstance(parsed(_decoded(raw, "", 1), "", 1), dict)
     except InputError:
         return False
 
@@ -183,7 +176,7 @@ def _read_lines(numbered: Iterable[tuple[int, bytes]], file: str) -> Iterator[Re
         if not raw.strip():
             continue
         try:
-            data = _parsed(_decoded(raw, file, line), file, line)
+            data = parsed(_decoded(raw, file, line), file, line)
             if isinstance(data, list):
                 cure = "a line holds one conversation; name the file .json if it is a list"
                 raise InputError(f"is a list: {cure}", file=file, line=line)
@@ -197,7 +190,7 @@ def _read_document(lines: Iterable[bytes], file: str) -> Iterator[Read]:
     if not raw.strip():
         return
     try:
-        data = _parsed(_decoded(raw, file), file)
+        data = parsed(_decoded(raw, file), file)
         if not isinstance(data, list):
             yield conversation_from(data, file=file)
             return
@@ -226,28 +219,13 @@ def _decoded(raw: bytes, file: str, line: int | None = None) -> str:
         raise InputError(f"{wrong}; save the file as UTF-8", file=file, line=line) from None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON; write null")
-
-
-_JSON = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _parsed(text: str, file: str, line: int | None = None) -> Any:
-    try:
-        return _JSON.decode(text)
-    except json.JSONDecodeError as error:
-        cure = _CURES.get(error.msg, "look at the text around this place")
-        message = f"column {error.colno} is no valid JSON ({error.msg}): {cure}"
-        raise InputError(message, file=file, line=line or error.lineno) from None
-    except RecursionError:
-        raise InputError("is nested too deeply; flatten it", file=file, line=line) from None
-    except ValueError as error:
-        what = "a number has thousands of digits; write it as text" if "digits" in str(error) else str(error)
-        raise InputError(f"is no valid JSON: {what}", file=file, line=line) from None
-
-
 # Objects.
+
+
+def _refuse_twice(data: Any) -> None:
+    if isinstance(data, Twice):
+        cure = "nobody knows which is meant; keep one of them"
+        raise InputError(f"stands twice in the same object: {cure}", field=one_line(data.field, 200))
 
 
 def _conversation(data: Any) -> Conversation:

@@ -17,7 +17,7 @@ from handrail import flows
 from handrail.context import Context
 from handrail.durations import format_duration
 from handrail.flows import Start
-from handrail.model import Conversation, Handoff, Message, State
+from handrail.model import Conversation, Handoff, Message, State, Urgency
 from handrail.policy import timing
 from handrail.policy.detect import are_there
 from handrail.policy.flow import Snapshot, Walked
@@ -184,6 +184,14 @@ def said(connection: sa.Connection, row: Any, messages: tuple[Message, ...]) -> 
     conversation = Handoff.model_validate_json(row.body).conversation
     together = {"messages": (*conversation.messages, *messages)}
     stands(connection, row, conversation.model_copy(update=together))
+
+
+def urged(context: Context, connection: sa.Connection, row: Any, urgency: Urgency) -> None:
+    """How urgent a wait is becomes part of what is handed over, and of what is promised then."""
+    handoff = Handoff.model_validate_json(row.body).model_copy(update={"urgency": urgency})
+    handoff = due(context, handoff, handoff.created_at)
+    handoffs.change(connection, row.id, body=handoff.model_dump_json(), urgency=urgency)
+    handoffs.note(connection, row.id, context.clock(), f"urgency {urgency}")
 
 
 def ended(context: Context, connection: sa.Connection, row: Any, why: str) -> None:

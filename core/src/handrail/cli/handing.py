@@ -54,7 +54,10 @@ def handoff(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand off each conversation, and wait until it is on the desk."""
+    """Hand off each conversation, and wait until it is on the desk.
+
+    No trigger is asked. The routes of the policy say to whom it goes, where no option does.
+    """
     wishes = {
         "desk": desk,
         "group": group,
@@ -96,7 +99,7 @@ def _only_one(files: Sequence[Path]) -> list[tuple[Path, Conversation | InputErr
 
 def _accept(rail: Handrail, items: Any, wishes: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """Make every good conversation durable: the handoffs' ids, each once, and what was wrong."""
-    from handrail.errors import Conflict, InputError, Unsupported
+    from handrail.errors import Conflict, InputError, RedactorFailed, Unsupported
 
     ids: dict[str, None] = {}
     errors = []
@@ -106,7 +109,7 @@ def _accept(rail: Handrail, items: Any, wishes: dict[str, Any]) -> tuple[list[st
             continue
         try:
             ids[rail.hand_off(item, **wishes).id] = None
-        except (InputError, Conflict, Unsupported) as error:
+        except (InputError, Conflict, Unsupported, RedactorFailed) as error:
             errors.append(error_of(file, error))
     return list(ids), errors
 

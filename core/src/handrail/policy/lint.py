@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from handrail.connector import Finding
 from handrail.durations import format_duration
-from handrail.model import Reason, Urgency
+from handrail.model import Reason
 from handrail.policy.lint_flow import AT_RISK, flows, questions
+from handrail.policy.lint_urgency import tightest, urgencies
 
 if TYPE_CHECKING:
     from handrail.config import Config
@@ -23,10 +23,11 @@ MANY = 10
 def lint(config: Config) -> list[Finding]:
     """Findings about the policy of ``config``: one that is ok for a policy without warnings."""
     policy = config.policy
-    unused = [Finding(subject, True, message, warning=True) for subject, message in _unused(config)]
+    besides = [*_unused(config), *_unmapped(_raised_groups(config), config)]
+    found = [Finding(subject, True, message, warning=True) for subject, message in besides]
     if policy is None:
-        return unused
-    warnings = unused + [
+        return found
+    warnings = found + [
         Finding(subject, True, message, warning=True)
         for look in (_number, _unreachable, _overlapping, _waiting, _groups, flows, questions)
         for subject, message in look(policy, config)
@@ -125,7 +126,7 @@ def _waiting(policy: Policy, config: Config) -> Warned:
                     f"waits and stands before {other.name}: where both fire, the customer waits; move it "
                     f"behind, or add: and not {risk}",
                 )
-        yield from _longer_than_promised(trigger, config)
+        yield from _longer_than_promised(trigger, policy, config)
     lists = policy.signals.asked_for_human
     if policy.triggers and not any("asked_for_human" in rule.uses for rule in policy.rules):
         yield "policy", "no trigger asks for asked_for_human: a customer who wants a person is not heard"
@@ -136,48 +137,57 @@ def _waiting(policy: Policy, config: Config) -> Warned:
 _RISKY = (Reason.CUSTOMER_REQUEST, Reason.SENSITIVE)
 
 
-def _longer_than_promised(trigger: Trigger, config: Config) -> Warned:
-    promise: Any = config.sla.get("default")
-    wait = trigger.timing.wait or timedelta(0)
-    name = trigger.timing.sla or "first_response"
-    promised = getattr(promise, name, {})
-    for urgency in _urgencies(trigger):
-        within = promised.get(urgency)
-        if within is None:
-            continue
-        if wait >= within:
-            yield (
-                _subject(trigger),
-                f"waits {format_duration(wait)}, and the {name} is promised within {format_duration(within)} "
-                f"for {urgency}; wait less",
-            )
-        if trigger.timing.lead is not None and trigger.timing.lead >= within:
-            yield (
-                _subject(trigger),
-                f"has a lead of {format_duration(trigger.timing.lead)}, and the {name} is promised within "
-                f"{format_duration(within)} for {urgency}: it hands off at once; make the lead shorter",
-            )
-
-
-def _urgencies(trigger: Trigger) -> list[Urgency]:
-    from handrail.policy.model import raised
-
-    return [raised(Urgency.NORMAL, trigger.urgency)]
+def _longer_than_promised(trigger: Trigger, policy: Policy, config: Config) -> Warned:
+    name, wait, lead = trigger.timing.sla or "first_response", trigger.timing.wait, trigger.timing.lead
+    promised = getattr(config.sla.get("default"), name, {})
+    told = tightest(name, promised, trigger, urgencies(trigger, policy))
+    if told and wait is not None and wait >= told[0]:
+        yield _subject(trigger), f"waits {format_duration(wait)}, and {told[1]}; wait less"
+    # what the steps of a flow change comes later than the lead is counted
+    told = tightest(name, promised, trigger, urgencies(trigger, policy, flow=False))
+    if told and lead is not None and lead >= told[0]:
+        yield (
+            _subject(trigger),
+            f"has a lead of {format_duration(lead)}, and {told[1]}: it hands off at once; make the lead "
+            "shorter",
+        )
 
 
 def _groups(policy: Policy, config: Config) -> Warned:
+    yield from _unmapped(_wanted_groups(policy, config), config)
+
+
+def _unmapped(wanted: Iterator[tuple[str, str, str | None]], config: Config) -> Warned:
     """Groups that no desk knows by our name and that cannot fall back to a default."""
-    sections = (("triggers", policy.triggers), ("routes", policy.routes))
-    for section, number, rule in ((s, n, one) for s, rules in sections for n, one in enumerate(rules)):
-        desks = [rule.desk] if rule.desk else list(config.desks)
-        if rule.group is None or any(rule.group in config.desks[name].groups for name in desks):
+    for subject, group, desk in wanted:
+        desks = [desk] if desk else list(config.desks)
+        if any(group in config.desks[name].groups for name in desks):
             continue
         if not any(config.desks[name].groups for name in desks):
             continue  # no desk maps anything: groups go by their own names
-        name = getattr(rule, "name", None) or f"[{number}]"
         where = f"desks.{desks[0]}.groups"
         default = all("default" in config.desks[each].groups for each in desks)
         then = (
             "it is looked for by that very name, then goes to the default" if default else "it may get lost"
         )
-        yield f"{section}.{name}", f"no desk maps the group {rule.group!r}: {then}; add it to {where}"
+        yield subject, f"no desk maps the group {group!r}: {then}; add it to {where}"
+
+
+def _wanted_groups(policy: Policy, config: Config) -> Iterator[tuple[str, str, str | None]]:
+    """Every group that a policy names, where, and the desk that it is on (None: not known)."""
+    named: list[tuple[str, Any]] = [(_subject(each), each) for each in policy.triggers]
+    named += [(f"routes.{each.name or f'[{n}]'}", each) for n, each in enumerate(policy.routes)]
+    for name, flow in policy.flows.items():
+        for n, step in enumerate(flow.steps):
+            named += [(f"flows.{name}.steps[{n}]", part) for part in (step.set, step.route, step.also)]
+    for subject, each in named:
+        group = getattr(each, "group", None)
+        if group is not None:
+            yield subject, group, getattr(each, "desk", None)
+
+
+def _raised_groups(config: Config) -> Iterator[tuple[str, str, str | None]]:
+    """The next groups of ``[[raise]]``, each on whatever desk the handoff is; its own desk gets another."""
+    for n, rule in enumerate(config.raises):
+        if rule.group is not None:
+            yield f"raise[{n}]", rule.group, None

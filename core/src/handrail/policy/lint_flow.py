@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from handrail.durations import format_duration
-from handrail.model import Reason, Urgency
+from handrail.model import Reason
 from handrail.policy.flow_model import Also, Flow, FlowStep
-from handrail.policy.model import Destination, raised
+from handrail.policy.lint_urgency import tightest, urgencies
+from handrail.policy.model import Destination
 
 if TYPE_CHECKING:
     from handrail.config import Config
@@ -34,7 +35,7 @@ def questions(policy: Policy, config: Config) -> Warned:
         flow = policy.flows.get(trigger.flow or "")
         asking = [step for step in flow.steps if step.collect] if flow and trigger.timing.now else []
         if asking:
-            yield from _longer_than_promised(trigger, asking, config)
+            yield from _longer_than_promised(trigger, asking, policy, config)
             yield from _held_up(policy, place)
 
 
@@ -58,16 +59,15 @@ def _same_desk(flow: Flow, using: list[Trigger], policy: Policy, config: Config)
             yield number, f"the desk {to} has the handoff already; name another desk, or remove the step"
 
 
-def _longer_than_promised(trigger: Trigger, asking: list[FlowStep], config: Config) -> Warned:
-    sla, urgency = config.sla.get("default"), raised(Urgency.NORMAL, trigger.urgency)
-    within = sla.first_response.get(urgency) if sla else None
+def _longer_than_promised(trigger: Trigger, asking: list[FlowStep], policy: Policy, config: Config) -> Warned:
+    promised = getattr(config.sla.get("default"), "first_response", {})
+    told = tightest("first_response", promised, trigger, urgencies(trigger, policy))
     for step in asking:
-        if within is not None and step.patience >= within:
+        if told and step.patience >= told[0]:
             yield (
                 f"triggers.{trigger.name}",
                 f"its flow waits {format_duration(step.patience)} for {', '.join(step.collect or ())}, and "
-                f"the first_response is promised within {format_duration(within)} for {urgency}; make "
-                "give_up_after shorter",
+                f"{told[1]}; make give_up_after shorter",
             )
 
 

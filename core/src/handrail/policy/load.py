@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from handrail.config_source import Complaint, Keys, Source, expand, names, unknown_key
+from handrail.config_source import ENCODING, Complaint, Keys, Source, expand, names, unknown_key
 from handrail.errors import ConfigError
 from handrail.plugins import flow_steps
 from handrail.policy.flow_model import Also, Flow, FlowStep, Setting, nearest
@@ -62,7 +62,7 @@ class PolicyText:
             source.fail([(("policy",), 'is no path; write policy = "policy.toml"')])
         place = source.path.parent / file
         try:
-            own = Source(place, place.read_text("utf-8"))
+            own = Source(place, place.read_text(ENCODING))
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is not UTF-8 text"
             source.fail([(("policy",), f"cannot read {place}: {why}; name a file that is there")])
@@ -109,7 +109,7 @@ def load_policy(path: str | Path, environ: Mapping[str, str] = os.environ) -> Po
     """The policy of a file: one of its own, or that of a whole ``handrail.toml``. Raises ``ConfigError``."""
     place = Path(path).absolute()
     try:
-        source = Source(place, place.read_text("utf-8"))
+        source = Source(place, place.read_text(ENCODING))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"cannot read the policy {place}: {why}; name a file that is there") from None

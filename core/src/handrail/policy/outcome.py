@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from handrail.model import Attempt, Conversation, Role
@@ -23,10 +24,14 @@ _NO = ("", "0", "false", "no", "none", "null")
 
 @dataclass(frozen=True)
 class Outcome:
-    """``messages`` is how many messages had been said when the person took over; None where nothing says."""
+    """``messages`` is how many messages had been said when the person took over; None where nothing says.
+
+    ``at`` is the time of the first message behind that, None where there is none.
+    """
 
     transferred: bool
     messages: int | None = None
+    at: datetime | None = None
 
 
 class Known:
@@ -50,8 +55,12 @@ class Known:
         if first is not None and (after := attempts[first].after) is not None:
             places.append(after)
         told = any(map(self._is_mark, (*conversation.fields, *conversation.tags)))
+        place = min(places, default=None)
+        behind = () if place is None else conversation.messages[place : place + 1]
         outcome = Outcome(
-            first is not None or bool(places) or self._is_marked(conversation), min(places, default=None)
+            first is not None or bool(places) or self._is_marked(conversation),
+            place,
+            behind[0].at if behind else None,
         )
         if not (calls or places or told):
             return conversation, outcome

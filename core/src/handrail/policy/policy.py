@@ -251,20 +251,29 @@ class Policy:
         why = "takes every handoff" if rule is None else hearing.because(rule)
         return Fired(name=route.name or f"routes[{n}]", because=why)
 
-    def first(self, conversation: Conversation, *, default_desk: str = "") -> tuple[int, Decision] | None:
-        """The first message after which a trigger fires, as its place from 0, and what is decided then.
+    def routed(self, conversation: Conversation) -> dict[str, Any]:
+        """Where the routes send a handoff that no trigger decided: what they set, by its name."""
+        facts, _ = self.heard(conversation)
+        rules = zip(self.routes, self.route_rules, strict=True)
+        chosen = [route for route, rule in rules if rule is None or rule.holds(facts.values)]
+        return {name: value for name, value in _destination(chosen).items() if value}
+
+    def decisions(self, conversation: Conversation, default_desk: str = "") -> Iterator[tuple[int, Decision]]:
+        """The messages after which another trigger decides, as places from 0, and what is decided then.
 
         A moment is a message and what the AI tried before the next one. The decision is made on the
         conversation as it was then, at the time of that message.
         """
-        hearing = _Hearing(self, conversation)
+        hearing, decides = _Hearing(self, conversation), ""
         for index, message in enumerate(conversation.messages):
-            if hearing.step(index, message):
+            hearing.step(index, message)
+            if hearing.firing and hearing.firing[0] != decides:
+                decides = hearing.firing[0]
                 then, now = until(conversation, index + 1), counted(message.at) or datetime.now(UTC)
                 if self._asks_plugins:
-                    return index, self.decide(then, now, default_desk=default_desk)
-                return index, self._decided(then, hearing, (), now, default_desk)
-        return None
+                    yield index, self.decide(then, now, default_desk=default_desk)
+                else:
+                    yield index, self._decided(then, hearing, (), now, default_desk)
 
     def walk(self, conversation: Conversation) -> Iterator[Turn]:
         """The conversation as it happened: what changed with each message.
@@ -361,7 +370,7 @@ def _waits(timing: Timing) -> str:
 
 
 def _destination(chosen: Sequence[Destination]) -> dict[str, Any]:
-    """The trigger's wishes, filled up by those of the routes in their order."""
+    """The first one's wishes, filled up by those of the others in their order."""
     absolute = [one.urgency for one in chosen if one.urgency and one.urgency[0] not in "+-"]
     urgency = Urgency(absolute[0]) if absolute else Urgency.NORMAL
     for one in chosen:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handrail.config_source import Source
+from handrail.config_source import ENCODING, Source
 from handrail.errors import ConfigError
 from handrail.policy.load import SECTIONS, PolicyText, load_policy
 from handrail.policy.policy import Policy
@@ -51,14 +51,14 @@ def read_policy(path: Path, environ: Mapping[str, str] = os.environ) -> Readable
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return Source(path.absolute(), path.read_text("utf-8")).parse()
+        return Source(path.absolute(), path.read_text(ENCODING)).parse()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"cannot read the policy {path}: {why}; name a file that is there") from None
 
 
 def _policy_alone(path: Path, data: Mapping[str, Any], environ: Mapping[str, str]) -> Policy:
-    source = Source(path.absolute(), path.read_text("utf-8"))
+    source = Source(path.absolute(), path.read_text(ENCODING))
     own = {name: data[name] for name in (*SECTIONS, "policy") if name in data}
     policy = PolicyText.taken(source, own, environ).made()
     if policy is None:

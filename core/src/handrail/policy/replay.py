@@ -15,7 +15,7 @@ from handrail.model import Conversation
 from handrail.policy.measures import named
 from handrail.policy.outcome import Known, Outcome
 from handrail.policy.policy import Policy
-from handrail.policy.turns import Escalation, first_escalation, last_words, turns_of
+from handrail.policy.turns import Escalation, Fate, fate, last_words, turns_of
 
 MOST_EXAMPLES = 20
 """So many examples are kept of each kind of change and of verdict."""
@@ -42,17 +42,27 @@ class Result:
 
     ``verdict``: ``hit`` (a person took over, and it fires no later), ``miss`` (a person took over, and it
     does not), ``false_alarm`` (it fires, and nobody took over), ``kept`` (neither). ``earlier``: by how many
-    turns a hit comes before the person, None where the data do not say when that was.
+    turns a hit comes before the person, None where the data do not say when that was. Where it still waits
+    when the conversation ends, it has not fired.
     """
 
-    escalation: Escalation | None
+    fate: Fate
     verdict: str
     earlier: int | None = None
 
+    @property
+    def escalation(self) -> Escalation | None:
+        return self.fate.escalation
+
     def document(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"escalates": self.escalation is not None, "verdict": self.verdict}
-        more = self.escalation.document() if self.escalation else {}
-        return told | {"turns_earlier": self.earlier} | more
+        told = self.fate.escalation or self.fate.waiting
+        return {
+            "escalates": self.fate.escalation is not None,
+            "waiting_at_end": self.fate.waiting is not None,
+            "verdict": self.verdict,
+            "turns_earlier": self.earlier,
+            **(told.document() if told else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -94,11 +104,12 @@ class Change:
 
 @dataclass
 class Side:
-    """The counters of one policy."""
+    """The counters of one policy. ``waiting`` are conversations that ended before a wait was over."""
 
     name: str
     conversations: int = 0
     escalated: int = 0
+    waiting: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     earlier: Counter[int] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -114,6 +125,7 @@ class Side:
     def add(self, result: Result) -> None:
         self.conversations += 1
         self.verdicts[result.verdict] += 1
+        self.waiting += result.fate.waiting is not None
         if result.earlier is not None:
             self.earlier[result.earlier] += 1
         if (found := result.escalation) is not None:
@@ -135,6 +147,7 @@ class Side:
             "conversations": self.conversations,
             "escalated": self.escalated,
             "rate": round(self.rate, 4),
+            "waiting_at_end": self.waiting,
             "kinds": dict(self.kinds),
             **{f"by_{name}": numbers for name, numbers in counts.items()},
             "by_turn": {str(turn): self.turns[turn] for turn in sorted(self.turns)},
@@ -159,6 +172,7 @@ class Replay:
         self.sides = [Side(each.name) for each in running]
         self.bad = 0
         self.transferred = 0
+        self.untimed = 0
         self.changes: Counter[str] = Counter()
         self.examples: dict[str, list[Entry]] = {}
 
@@ -167,7 +181,7 @@ class Replay:
         seen, outcome = self._known.look(conversation)
         when = None if outcome.messages is None else turns_of(seen.messages)
         results = tuple(_result(each, seen, outcome, when) for each in self._running)
-        change = _change(*(result.escalation for result in results)) if len(results) == 2 else None
+        change = _change(*(result.fate for result in results)) if len(results) == 2 else None
         entry = Entry(
             file,
             number,
@@ -184,6 +198,7 @@ class Replay:
 
     def _count(self, entry: Entry) -> None:
         self.transferred += entry.transferred
+        self.untimed += any(result.fate.untimed for result in entry.results)
         for side, result in zip(self.sides, entry.results, strict=True):
             side.add(result)
         verdict = entry.results[-1].verdict
@@ -205,24 +220,25 @@ class Replay:
             "conversations": self.sides[0].conversations,
             "bad": self.bad,
             "transferred": self.transferred,
+            "untimed": self.untimed,
             "policy": first,
         }
         return found | ({"against": second[0], "changes": dict(self.changes)} if second else {})
 
 
 def _result(running: Running, seen: Conversation, outcome: Outcome, when: int | None) -> Result:
-    found = first_escalation(running.policy, seen, running.desk)
-    if found is None:
-        return Result(None, "miss" if outcome.transferred else "kept")
+    found = fate(running.policy, seen, running.desk, outcome.at)
+    if found.escalation is None:
+        return Result(found, "miss" if outcome.transferred else "kept")
     if not outcome.transferred:
         return Result(found, "false_alarm")
-    return Result(found, "hit", None if when is None else when - found.turn)
+    return Result(found, "hit", None if when is None else when - found.escalation.turn)
 
 
-def _change(before: Escalation | None, after: Escalation | None) -> Change | None:
+def _change(first: Fate, second: Fate) -> Change | None:
+    before, after = first.escalation, second.escalation
     if before is None or after is None:
-        one = before or after
-        return None if one is None else Change("added" if before is None else "dropped", one.because)
+        return _came_or_went(before, after, second.waiting)
     if before.trigger != after.trigger:
         return Change("other_trigger", after.because)
     if before.message != after.message:
@@ -233,3 +249,15 @@ def _change(before: Escalation | None, after: Escalation | None) -> Change | Non
         if getattr(before, name) != getattr(after, name)
     ]
     return Change("elsewhere", f"{', '.join(different)}: {after.because}") if different else None
+
+
+def _came_or_went(
+    before: Escalation | None, after: Escalation | None, waiting: Escalation | None
+) -> Change | None:
+    if after is not None:
+        return Change("added", after.because)
+    if before is None:
+        return None
+    return Change(
+        "dropped", f"{waiting.because}; it would still wait at the end" if waiting else before.because
+    )

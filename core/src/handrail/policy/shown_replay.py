@@ -71,6 +71,11 @@ def _overall(summary: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> 
     """Volume and truth of each policy, then what changes."""
     for side in sides:
         yield _volume(side)
+        if side["waiting_at_end"]:
+            yield (
+                f"{side['policy']}: {side['waiting_at_end']:,} more would still wait when they end; they do "
+                "not count as escalated"
+            )
         if summary["transferred"]:
             yield from _truth(side, side["policy"] if len(sides) == 2 else "It")
     if not summary["transferred"]:
@@ -94,6 +99,11 @@ def _volume_change(summary: Mapping[str, Any], sides: Sequence[Mapping[str, Any]
         share = f" ({100 * (after - before) / before:+.0f} %)" if before else ""
         decisions = sum(summary["changes"].values())
         yield f"The volume changes by {after - before:+,}{share}; {decisions:,} decisions change"
+    if summary["untimed"]:
+        yield (
+            f"{summary['untimed']:,} conversations in which a trigger waits have no times in their messages: "
+            "they count as escalated where the wait begins"
+        )
     if summary["bad"]:
         yield f"{summary['bad']:,} entries could not be read and are not counted"
 
@@ -175,7 +185,7 @@ def _has_times(sides: Sequence[Mapping[str, Any]]) -> bool:
 
 def _missed(entries: Sequence[Entry], who: str) -> Table:
     rows = ((_who(entry), entry.turns, entry.said) for entry in entries)
-    title = f"Missed{who and f' by {who}'}: a person took over, and the policy says nothing"
+    title = f"Missed{who and f' by {who}'}: a person took over, and the policy had not"
     return Table(
         title, ("conversation", "turns", "the customer's last words before"), tuple(rows), note=_NOTE
     )

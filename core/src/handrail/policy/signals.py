@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from handrail.model import Reason, Urgency
+
 Values = Mapping[str, Any]
 Value = Callable[[Values], Any]
 NUMBER, TEXT, FLAG, LIST, OPEN = "a number", "a text", "true or false", "a list", ""
@@ -37,7 +39,22 @@ SIGNALS = {
     "last": TEXT,
 }
 """What a condition may name, and what each is."""
-HANDOFF = dict.fromkeys(("desk", "group", "urgency", "owner", "reason", "trigger"), TEXT)
+
+
+class OneOf(str):
+    """``TEXT`` of which there are only these values: another one is a slip of the hand."""
+
+    values: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> OneOf:
+        kind = cls(TEXT)
+        kind.values = tuple(map(str, values))
+        return kind
+
+
+HANDOFF: dict[str, str] = dict.fromkeys(("desk", "group", "urgency", "owner", "reason", "trigger"), TEXT)
+HANDOFF |= {"urgency": OneOf.of(Urgency), "reason": OneOf.of(Reason)}
 """What the conditions of flows and raises may name besides: what the handoff has so far."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -18,6 +18,7 @@ from handrail.policy.signals import (
     NUMBER,
     OPEN,
     TEXT,
+    OneOf,
     RuleError,
     Search,
     Value,
@@ -164,6 +165,8 @@ class Compiler:
         holds_fields = getattr(tree.container, "name", None) == "fields" and tree.container.scope is None
         container = self._signal("fields") if holds_fields else self.node(tree.container)
         self._must_be(container, tree.container, (TEXT, LIST), "in")
+        if isinstance(container.constant, tuple):
+            _may_be(member, tree.member, container.constant)
         if getattr(tree.container, "name", None) == "sensitive" and isinstance(member.constant, str):
             self.categories.append(member.constant)
         return Node(on.is_in(member.value, container.value), FLAG, _both(member, container))
@@ -179,6 +182,8 @@ class Compiler:
                 f"compares {_named(tree.left)}, which is {left.kind}, with {_named(tree.right)}, which is "
                 f"{right.kind}; {_cure(left.kind if tree.right is not None else right.kind)}"
             )
+        _may_be(left, tree.left, [right.constant])
+        _may_be(right, tree.right, [left.constant])
         by_null = isinstance(tree.left, ast.NullExpression) or isinstance(tree.right, ast.NullExpression)
         compare = on.null(tree.type) if by_null else on.compared(on.OPERATORS[tree.type])
         return Node(on.applied(compare, left.value, right.value), FLAG, _both(left, right))
@@ -228,7 +233,8 @@ class Compiler:
     def _CoalesceExpression(self, tree: Any) -> Node:
         left, right = self.node(tree.left), self.node(tree.right)
         a, b = left.value, right.value
-        return Node(lambda v: b(v) if (x := a(v)) is None else x, left.kind or right.kind, _both(left, right))
+        kind = str(left.kind or right.kind)  # what stands in for nothing may be any text
+        return Node(lambda v: b(v) if (x := a(v)) is None else x, kind, _both(left, right))
 
 
 def _nothing(_: Values) -> list[str]:
@@ -250,6 +256,16 @@ def _path(tree: Any) -> tuple[str, ...] | None:
     else:
         return None
     return (*of, name) if of else None
+
+
+def _may_be(node: Node, tree: Any, constants: Iterable[Any]) -> None:
+    """Refuse to compare what has only a few values with another one: it would never be that."""
+    if not isinstance(node.kind, OneOf):
+        return
+    for wrong in (each for each in constants if isinstance(each, str) and each not in node.kind.values):
+        near = get_close_matches(wrong.lower(), node.kind.values, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(node.kind.values)}"
+        raise RuleError(f"{_named(tree)} is never {wrong!r}; {hint}")
 
 
 def _is_text(tree: Any) -> bool:

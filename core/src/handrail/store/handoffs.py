@@ -164,6 +164,12 @@ def watched(connection: sa.Connection, before: datetime) -> Sequence[str]:
     return sorted(connection.execute(query.order_by(handoffs.c.watch_at)).scalars())
 
 
+def is_watched(connection: sa.Connection, desks: Iterable[str], before: datetime) -> bool:
+    """True where a handoff of one of these desks is to be looked at, whether people are there."""
+    query = sa.select(handoffs.c.id).where(handoffs.c.watch_at <= before, handoffs.c.desk.in_(list(desks)))
+    return connection.execute(query.order_by(handoffs.c.watch_at).limit(1)).first() is not None
+
+
 def at_work(connection: sa.Connection) -> bool:
     """True while this process makes an attempt, of which nobody knows yet when the next one is due."""
     return owner() in holders(connection)
@@ -220,9 +226,13 @@ def being_created(connection: sa.Connection, id: str | None) -> bool:
 
 
 def stuck(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
-    """Handoffs that wait for a person: undelivered, with a paused desk, or with a failed message."""
+    """Handoffs that wait for a person: undelivered, with a paused desk, or with a failed message.
+
+    A cancelled one waits for nobody, whatever failed before.
+    """
     failed = sa.select(operations.c.handoff_id).where(operations.c.state == "failed")
-    dead = sa.or_(handoffs.c.state == State.UNDELIVERED.value, handoffs.c.id.in_(failed))
+    message = sa.and_(handoffs.c.id.in_(failed), handoffs.c.state != State.CANCELLED.value)
+    dead = sa.or_(handoffs.c.state == State.UNDELIVERED.value, message)
     found = connection.execute(handoffs.select().where(dead).order_by(handoffs.c.created_at)).all()
     ids = {row.id for row in found}
     return [*found, *(row for row in parked(connection, None) if row.id not in ids)]
