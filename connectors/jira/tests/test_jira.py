@@ -1190,15 +1190,27 @@ def test_a_known_customer_is_found_and_a_new_one_made_once(start: Start) -> None
     assert len(world.desk.seen("POST /servicedeskapi/customer")) == 1
 
 
-def test_a_hidden_address_is_believed_where_only_one_customer_fits() -> None:
+def test_only_the_whole_address_makes_somebody_the_customer() -> None:
+    """The search finds Joann for ann@x.test too: her portal must not show the question of another."""
     desk = jira(service_desk="7", request_type="25")
-    hidden = {"values": [{"accountId": "qm:1", "displayName": "Ann"}]}
-    run = Run(desk.names("customer ann@b.test Ann"), answer(hidden), names={"desk": {"id": "7"}})
-    assert run.result == {"id": "qm:1"}
-    other = {"values": [{"accountId": "qm:1", "emailAddress": "joann@b.test"}]}
-    no = answer({"errorMessage": "exists"}, 400)
-    run = Run(desk.names("customer ann@b.test Ann"), answer(other), no, names={"desk": {"id": "7"}})
-    assert run.result == {}
+    who, known = "customer ann@x.test Ann", {"desk": {"id": "7"}}
+    exists = answer({"errorMessage": "exists"}, 400)
+    hidden = {"accountId": "qm:JOANN", "displayName": "Joann Miller"}
+    other = hidden | {"emailAddress": "joann@x.test"}
+    for found in ([hidden], [other], [hidden | {"emailAddress": ""}, other]):
+        assert Run(desk.names(who), answer({"values": found}), exists, names=known).result == {}
+    ann = {"accountId": "qm:ANN", "displayName": "Ann", "emailAddress": "Ann@x.test"}
+    assert Run(desk.names(who), answer({"values": [other, ann]}), names=known).result == {"id": "qm:ANN"}
+
+
+def test_a_customer_whose_address_is_hidden_is_named_in_the_note(start: Start) -> None:
+    world = start(service_desk=True)
+    rows = '{"values": [{"accountId": "qm:JOANN", "displayName": "Joann Miller"}], "isLastPage": true}'
+    world.desk.fault("status", on="GET */customer", status=200, body=rows)
+    world.desk.fault("status", on="POST /servicedeskapi/customer", status=400, body='{"errorMessage": "no"}')
+    assert world.show(world.deliver())["state"] == State.WITH_HUMANS
+    assert only(world).requester == "AI desk"
+    assert "customer: Jira made no customer of this address" in words(world)
 
 
 def test_without_the_right_to_raise_for_others_the_note_says_who_it_is(start: Start) -> None:
