@@ -33,6 +33,7 @@ from handrail import (
     Request,
     Said,
     SignatureError,
+    State,
     Status,
     Ticket,
     Unsupported,
@@ -41,9 +42,12 @@ from handrail import (
     Urgency,
 )
 from handrail.driver import Driver
+from handrail.render import Body
+from handrail.testing import Clock, World
 from handrail.wire import Transport, Wire
 from handrail_zendesk import Zendesk
 from handrail_zendesk.account import TEST_SECRET
+from handrail_zendesk.simulated import SimulatedZendesk
 
 FIXTURES = SHARED / "fixtures" / "zendesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
@@ -355,6 +359,61 @@ def test_files_are_uploaded_first_and_go_with_the_comment() -> None:
     assert run.requests[0].params == {"filename": "a.txt"}
     assert (run.requests[1].body, run.requests[1].headers["Content-Type"]) == (b"two", "image/png")
     assert run.body()["comment"]["uploads"] == ["t1", "t2"]
+
+
+UNPROCESSABLE = {"error": "AttachmentUnprocessable", "description": "Attachment file could not be processed."}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "why"),
+    [
+        (answer(UNPROCESSABLE, 422), "AttachmentUnprocessable"),
+        (Reply(413, b"<html>Too Large</html>"), "Too Large"),
+    ],
+)
+def test_a_file_that_is_refused_is_left_out_and_said(refusal: Reply, why: str) -> None:
+    files = (File.of("a.exe", b"one"), File.of("b.png", b"two", "image/png"))
+    taken = answer({"upload": {"token": "t2"}})
+    run = Run(zendesk().create(handoff(files=files)), refusal, taken, made())
+    assert run.body()["comment"]["uploads"] == ["t2"]
+    brief = run.body()["comment"]["html_body"]
+    assert "Zendesk did not take a.exe" in brief
+    assert why in brief
+    later = Run(zendesk().say(ticket(), said(files=files)), refusal, taken, made())
+    assert later.body()["comment"]["uploads"] == ["t2"]
+    assert "Zendesk did not take a.exe" in later.body()["comment"]["html_body"]
+
+
+def test_a_transcript_that_goes_to_a_file_because_of_that_is_uploaded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, transcript = File.of("a.exe", b"one"), File.of("conversation.txt", b"all")
+    monkeypatch.setattr(
+        Zendesk, "body", lambda desk, given: Body("x", (one, transcript) if given.unset else (one,))
+    )
+    run = Run(
+        zendesk().create(handoff(files=(one,))),
+        answer(UNPROCESSABLE, 422),
+        answer({"upload": {"token": "t2"}}),
+        made(),
+    )
+    assert [each.params for each in run.requests[:2]] == [
+        {"filename": "a.exe"},
+        {"filename": "conversation.txt"},
+    ]
+    assert run.body()["comment"]["uploads"] == ["t2"]
+
+
+def test_a_handoff_goes_without_a_file_that_the_desk_does_not_process(clock: Clock) -> None:
+    with SimulatedZendesk(clock=clock) as desk, World(desk, Zendesk, clock=clock) as world:
+        body = json.dumps(UNPROCESSABLE)
+        desk.fault("status", on="POST /uploads", status=422, body=body)
+        delivered = world.deliver(files=[File.of("a.exe", b"one"), File.of("b.txt", b"two")])
+        assert world.show(delivered)["state"] == State.WITH_HUMANS
+        [made] = desk.tickets
+        assert [file.name for file in made.comments[0].files] == ["b.txt"]
+        assert "Could not be set" in made.comments[0].body
+        assert "a.exe: 422 AttachmentUnprocessable" in made.comments[0].body
 
 
 def test_our_own_comment_is_known_from_the_answer() -> None:
