@@ -556,6 +556,35 @@ def test_more_than_20_mb_of_files_is_refused_before_anything_is_sent() -> None:
         Run(freshdesk().create(handoff(files=files)))
 
 
+TOO_BIG = "The total size of attachments exceeds the maximum limit of 15 MB"
+
+
+@pytest.mark.parametrize("of", ["the list", "the answer"])
+def test_files_that_the_account_refuses_are_left_out_and_named(clock: Clock, of: str) -> None:
+    row = {"field": "attachments", "message": TOO_BIG, "code": "invalid_size"}
+    listed = json.dumps({"description": "Validation failed", "errors": [row]})
+    status, text = (400, listed) if of == "the list" else (413, f"<html>{TOO_BIG}</html>")
+    with world(clock) as running:
+        running.desk.fault("status", on="POST /tickets", status=status, body=text)
+        handed = running.deliver(files=[File.of("a.bin", b"one"), File.of("b.txt", b"two")])
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        [made] = running.desk.tickets
+        assert made.comments[0].files == []
+        assert f"files: a.bin, b.txt: {TOO_BIG}" in made.comments[0].body
+        assert len(running.desk.seen("POST /tickets")) == 2
+
+
+def test_files_of_a_message_that_are_refused_are_named_in_its_note() -> None:
+    given = said("Here it is", files=(File.of("a.bin", b"one"),))
+    noted, now = answer(said_row(5, "x"), 201), thread()
+    run = Run(freshdesk().say(ticket(), given), refusal("attachments", TOO_BIG), noted, now)
+    assert run.sent[:2] == ["POST /tickets/35/notes"] * 2
+    text = run.requests[1].json["body"]
+    assert all(word in text for word in ("Here it is", "a.bin", TOO_BIG, given.marker))
+    assert run.result.ours == ("conversation:5",)
+    assert [400 in request.accept for request in run.requests[:2]] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("customer", "expected"),
     [

@@ -57,7 +57,7 @@ class Freshdesk(FreshdeskTickets):
         owner, handoff = yield from self.owner(handoff)
         wishes = yield from self.wishes(handoff)
         due, final = due_times(wishes.handoff)
-        body = self.body(final)
+        body = self.brief(final)
         custom = yield from self.custom(wishes.fields)
         values: dict[str, Any] = {
             "subject": inert(final.subject),
@@ -88,7 +88,7 @@ class Freshdesk(FreshdeskTickets):
         return twins
 
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
-        noted = yield from self.note(ticket, self.message_text(said), said.files, said.marker)
+        noted = yield from self.told(ticket, said)
         if noted is None:
             return (yield from self.follow_up(ticket, said))
         now = yield from self.put(ticket, {}, [noted])
@@ -121,7 +121,7 @@ class Freshdesk(FreshdeskTickets):
         seed = f"{ticket.id} {ticket.raw.get('updated_at')} {change.note}".encode()
         marker = change.marker or f"note-{hashlib.sha256(seed).hexdigest()[:16]}"
         text = self.dialect.messages([Message(role=Role.AI, text=change.note or "")], marker)
-        noted = yield from self.note(ticket, text, (), marker)
+        noted = yield from self.note(ticket, text, marker)
         if noted is None:
             raise Refused(f"ticket {ticket.id} is archived or deleted and takes no note", status=404)
         return noted

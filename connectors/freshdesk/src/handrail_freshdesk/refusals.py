@@ -23,8 +23,10 @@ WORDS = {
     "source": "source",
     "product_id": "product",
     "email_config_id": "email_config",
+    "attachments": "files",
 }
 """Fields that a refusal names, in our words. Both due times go together."""
+TOO_LARGE = 413
 BUSY_SECONDS = 60.0
 """So long we wait after a 403 that may have come from load."""
 
@@ -58,6 +60,8 @@ def refused_fields(reply: Reply, fields: Mapping[str, str], marker_field: str | 
         named = ours.get(_field(error))
         if named and error.get("code") != "missing_field":
             found.setdefault(named, str(error.get("message") or error.get("code") or "refused"))
+    if reply.status == TOO_LARGE:
+        found.setdefault("files", explain(reply))
     return found
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handrail import File, Handoff, Names, Reply, Request, Said, Steps, Ticket
-from handrail_freshdesk.asking import asked, every
+from handrail_freshdesk.asking import asked
 from handrail_freshdesk.looking import Mark, find, requester
-from handrail_freshdesk.polls import FreshdeskPolls
+from handrail_freshdesk.notes import GONE, FreshdeskNotes
 from handrail_freshdesk.values import inert, sent, tags, typed
 
-GONE = frozenset({404})
-"""Deleted for good, or archived: it takes neither notes nor changes."""
 NOT_MERGED = frozenset({400, 403, 404, 405, 409, 422})
 
 
-class FreshdeskTickets(FreshdeskPolls):
+class FreshdeskTickets(FreshdeskNotes):
     def mark(self, marker: str, handoff: Handoff) -> Mark:
         """The marker's place; one that Freshdesk refused is left for the next."""
         field = self.marker_field if "marker_field" not in handoff.unset else None
@@ -57,24 +54,6 @@ class FreshdeskTickets(FreshdeskPolls):
         found = who if who.isascii() and who.isdigit() else (yield from self.id_of(f"agent {who}", who))
         why = {} if found else {"owner": f"Freshdesk shows us no agent {who!r}"}
         return int(found) if found else None, handoff.model_copy(update={"unset": handoff.unset | why})
-
-    # https://developers.freshdesk.com/api/#add_note_to_a_ticket
-    def note(self, ticket: Ticket, html: str, files: Sequence[File], marker: str) -> Steps[str | None]:
-        """Add a private note and return its update id; None where the ticket takes none. A reply would be
-        mailed to the customer, who wrote it.
-        """
-        path, given = f"/tickets/{ticket.id}/notes", {"body": html, "private": True}
-        look = self._noted(ticket, marker)
-        reply = yield from asked(Request("POST", path, unless=look, accept=GONE, **sent(given, files)))
-        made = reply.ok and not reply.found
-        return f"conversation:{int(reply.json['id'])}" if made else reply.found
-
-    def _noted(self, ticket: Ticket, marker: str) -> Steps[str | None]:
-        """The oldest conversation that holds the marker: a later one may quote it."""
-        mark = re.compile(rf"(?<![\w-]){re.escape(marker)}(?![\w-])")
-        rows = yield from every(f"/tickets/{ticket.id}/conversations", accept=GONE)
-        ids = [int(row["id"]) for row in rows if mark.search(f"{row.get('body')} {row.get('body_text')}")]
-        return f"conversation:{min(ids)}" if ids else None
 
     # https://developers.freshdesk.com/api/#update_ticket
     def put(self, ticket: Ticket, values: dict[str, Any], ours: Sequence[str] = ()) -> Steps[Ticket]:
