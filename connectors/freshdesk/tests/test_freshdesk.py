@@ -760,6 +760,59 @@ def test_an_address_that_freshdesk_refuses_makes_a_contact_of_the_conversations_
         assert "customer: It should be in the 'valid email address' format" in made.comments[0].body
 
 
+CONFLICTING = [
+    {"code": "inconsistent_state", "message": "Inconsistent state"},
+    {"description": "Conflicting state"},
+    {"description": "Validation failed", "errors": [{"field": "status", "code": "inconsistent_state"}]},
+]
+
+
+@pytest.mark.parametrize("said_so", [*CONFLICTING, None])
+def test_a_conflict_passes_and_is_no_final_no(clock: Clock, said_so: Any) -> None:
+    with world(clock) as running:
+        text = json.dumps(said_so) if said_so else ""
+        running.desk.fault("status", on="POST /tickets", status=409, body=text, times=3)
+        handed = running.deliver()
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        assert len(running.desk.tickets) == 1
+        running.desk.fault("status", on="POST /tickets/*", status=409, body=text)
+        running.rail.say(handed.id, Message(role=Role.CUSTOMER, text="And?"))
+        running.desk.fault("status", on="PUT /tickets/*", status=409, body=text)
+        running.run(within=600)
+        running.rail.close(handed.id)
+        running.run(within=600)
+        [made] = running.desk.tickets
+        assert "And?" in made.comments[1].body
+        assert (made.status, len(running.desk.faults)) == ("Resolved", 0)
+
+
+def taken(field: str = "email") -> str:
+    row = {"field": field, "message": "It should be a unique value", "code": "duplicate_value"}
+    return json.dumps({"description": "Validation failed", "errors": [row]})
+
+
+@pytest.mark.parametrize("field", ["email", "unique_external_id"])
+def test_a_customer_who_is_made_at_the_same_moment_stays_the_customer(clock: Clock, field: str) -> None:
+    with world(clock) as running:
+        running.desk.fault("status", on="POST /tickets", status=409, body=taken(field))
+        handed = running.deliver()
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        [made] = running.desk.tickets
+        assert made.requester == "Ann Lee"
+        assert "customer:" not in made.comments[0].body
+
+
+def test_an_address_that_stays_taken_makes_a_contact_of_the_conversations_own(clock: Clock) -> None:
+    with world(clock) as running:
+        running.desk.fault("status", on="POST /tickets", status=409, body=taken(), times=2)
+        running.deliver()
+        assert "customer: It should be a unique value" in running.desk.tickets[0].comments[0].body
+        running.desk.fault("status", on="POST /tickets", status=409, body=taken(), times=9)
+        handed = running.deliver(a_conversation("the second", id="c-2"))
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        assert len(running.desk.tickets) == 2
+
+
 def test_a_mandatory_field_of_the_account_is_a_refusal_that_names_it(clock: Clock) -> None:
     with world(clock) as running:
         people_of(running).account.mandatory.add("cf_amount")

@@ -82,6 +82,17 @@ def forbidden(request: Request, reply: Reply) -> DeskError:
     return DeskPaused(words)
 
 
+def conflicting(request: Request, reply: Reply) -> NotDone:
+    """A 409: what is there is being changed by somebody else right now, and nothing of ours was done."""
+    return NotDone(f"{request.method} {request.path}: 409 {explain(reply)}")
+
+
+def is_taken(reply: Reply) -> bool:
+    """True when a contact of this requester has come into being since Freshdesk looked for one."""
+    taken = {_field(error) for error in errors(reply) if error.get("code") == "duplicate_value"}
+    return reply.status == 409 and any(WORDS.get(field) == "customer" for field in taken)
+
+
 def _field(error: Mapping[str, Any]) -> str:
     """The field of an error: ``cf_x``, ``custom_fields.cf_x`` and ``custom_fields[cf_x]`` are one."""
     return re.sub(r"^custom_fields?[.\[]|\]$", "", str(error.get("field")))

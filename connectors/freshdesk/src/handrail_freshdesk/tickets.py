@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from handrail import File, Handoff, Names, Reply, Request, Said, Steps, Ticket
+from handrail import DeskError, File, Handoff, Names, Refused, Reply, Request, Said, Steps, Ticket
+from handrail_freshdesk import refusals
 from handrail_freshdesk.asking import asked
 from handrail_freshdesk.looking import Mark, find, requester
 from handrail_freshdesk.notes import GONE, FreshdeskNotes
 from handrail_freshdesk.values import inert, sent, tags, typed
 
+CONFLICT = frozenset({409})
 NOT_MERGED = frozenset({400, 403, 404, 405, 409, 422})
 
 
@@ -28,9 +30,20 @@ class FreshdeskTickets(FreshdeskNotes):
         given = {**requester(handoff), **values, "tags": self._tags(handoff, mark)}
         if mark.field:
             given["custom_fields"] = {**values.get("custom_fields", {}), mark.field: marker}
-        look = self.landed(mark, handoff)
-        reply = yield from asked(Request("POST", "/tickets", unless=look, **sent(given, files)))
+        for _ in range(2):  # two handoffs of one new customer: the second time the contact is there
+            look = self.landed(mark, handoff)
+            request = Request("POST", "/tickets", unless=look, accept=CONFLICT, **sent(given, files))
+            reply: Reply = yield from asked(request)
+            if not refusals.is_taken(reply):
+                break
+        if reply.status in CONFLICT:
+            raise self._conflict(request, reply, handoff)
         return reply.found or (yield from self.ticket(reply.json))
+
+    def _conflict(self, request: Request, reply: Reply, handoff: Handoff) -> DeskError:
+        """A 409 is about what can be left out, or passes: it is never the end of a handoff."""
+        named = {name: why for name, why in self.refused_fields(reply).items() if name not in handoff.unset}
+        return Refused(self.explain(reply), fields=named) if named else refusals.conflicting(request, reply)
 
     def landed(self, mark: Mark, handoff: Handoff) -> Steps[Ticket | None]:
         """The oldest ticket with our mark."""
