@@ -1257,6 +1257,38 @@ def test_details_go_into_the_form_where_it_has_their_field(start: Start) -> None
     assert sent["customfield_10050"] == "1182"
 
 
+def test_details_that_the_form_refuses_without_a_name_go_into_the_text(start: Start) -> None:
+    """Service Management says one sentence and names no field."""
+    fields = {"amount": "customfield_10051", "order_id": "customfield_10050"}
+    world = start({"fields": fields}, service_desk=True)
+    world.desk.form |= {field: (field, False) for field in fields.values()}
+    delivered = world.deliver(a_conversation(fields={"amount": "1182", "order_id": "7" * 300}))
+    assert world.show(delivered)["state"] == State.WITH_HUMANS
+    assert (only(world).requester, only(world).fields) == ("Ann Lee", {})
+    for name in fields:
+        assert f"fields.{name}: Your request could not be created" in words(world)
+    assert "7" * 300 in words(world)
+    assert len(world.desk.seen("POST /servicedeskapi/request")) == 2
+
+
+def test_a_refused_form_without_details_goes_for_nobody_before_it_is_given_up(start: Start) -> None:
+    world = start(service_desk=True)
+    refusal = '{"errorMessage": "Die Anfrage konnte nicht erstellt werden."}'
+    world.desk.fault("status", on="POST /servicedeskapi/request", status=400, body=refusal)
+    assert world.show(world.deliver())["state"] == State.WITH_HUMANS
+    assert "customer: Die Anfrage konnte nicht erstellt werden." in words(world)
+    world.desk.fault("status", on="POST /servicedeskapi/request", status=400, body=refusal, times=9)
+    lost = world.deliver(a_conversation("the second", id="c-2"))
+    assert world.show(lost)["state"] == State.UNDELIVERED
+    assert len(world.desk.seen("POST /servicedeskapi/request")) == 4
+
+
+def test_a_field_that_the_desk_quotes_is_left_out_alone() -> None:
+    named = {"errorMessage": "Field 'customfield_1' is not valid", "i18nErrorMessage": {"i18nKey": "x"}}
+    desk = jira(fields={"order": "customfield_1", "other": "customfield_2"})
+    assert set(desk.refused_fields(answer(named, 400))) == {"fields.order"}
+
+
 # Check.
 
 

@@ -79,7 +79,7 @@ def _named(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     errors = data.get("errors")
     if isinstance(errors, dict):
         yield from ((str(field), "; ".join(_texts(why)) or "refused") for field, why in errors.items())
-    for message in _texts(data.get("errorMessages")):
+    for message in _texts([data.get("errorMessages"), data.get("errorMessage")]):
         if "required" not in message:  # then leaving it out is what is wrong
             yield from ((field, message) for field in re.findall(r"['\"](\w+)['\"]", message))
 
