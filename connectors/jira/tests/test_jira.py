@@ -48,8 +48,9 @@ from handrail.journal import Journal
 from handrail.testing import Clock, World, a_conversation, a_file
 from handrail_jira import Jira, updates
 from handrail_jira.adf import Adf, doc, text_of
-from handrail_jira.fields import LIMIT, shaped, token
+from handrail_jira.fields import LIMIT, token
 from handrail_jira.issues import word_of
+from handrail_jira.shapes import shaped
 from handrail_jira.simulated import SimulatedJira, text
 from handrail_jira.wiki import Wiki, escaped
 
@@ -913,6 +914,7 @@ def test_values_take_the_shape_of_their_field() -> None:
     lists = {"type": "array", "items": "option", "allowed": {"A": "1"}}
     assert shaped(lists, "1, B", True) == [{"id": "1"}, {"value": "B"}]
     assert shaped({"type": "array", "items": "string"}, "a,,b", True) == ["a", "b"]
+    assert shaped({"type": "array", "items": "string"}, '["a, b", null, 3]', True) == ["a, b", "3"]
     assert shaped({"type": "version"}, "1.0", True) == {"name": "1.0"}
     assert shaped({"type": "user"}, "x", True) == {"id": "x"}
     assert shaped({"type": "user"}, "x", False) == {"name": "x"}

@@ -8,9 +8,9 @@ from __future__ import annotations
 from handrail import Handoff, Message, Refused, Reply, Request, Role, Steps, Wishes
 from handrail_jira import refusals
 from handrail_jira.customers import Row
-from handrail_jira.fields import shaped
 from handrail_jira.issues import word_of
 from handrail_jira.moves import JiraMoves
+from handrail_jira.shapes import shaped
 
 WRONG = frozenset({400})
 
