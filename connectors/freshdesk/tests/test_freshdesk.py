@@ -1422,6 +1422,32 @@ def test_check_asks_for_what_is_configured_and_says_what_is_missing() -> None:
     assert "it has Support" in found["groups.billing"].message
 
 
+def test_check_knows_the_statuses_by_label_and_by_number() -> None:
+    """A mistyped one would be found only when a handoff is closed, which then fails for good."""
+    wanted = {"solved": "Resolvd", "pending": "waiting on customer", "on_hold": "7", "closed": "9"}
+    desk = freshdesk(groups={}, marker_field=None, statuses=wanted)
+    me = answer({"id": 9, "contact": {"name": "AI desk"}})
+    choices = {"2": ["Open", "Open"], "6": ["Waiting on Customer", "x"], "7": ["Waiting on Third Party", "x"]}
+    listed = answer([{"name": "status", "type": "default_status", "choices": choices}])
+    found = {finding.subject: finding for finding in Run(desk.check(), me, listed).result}
+    assert {name: each.ok for name, each in found.items() if name.startswith("statuses")} == {
+        "statuses.solved": False,
+        "statuses.pending": True,
+        "statuses.on_hold": True,
+        "statuses.closed": False,
+    }
+    assert "it has Open, Waiting on Customer" in found["statuses.solved"].message
+
+
+def test_check_says_what_it_may_not_see_and_does_not_call_it_wrong() -> None:
+    desk = freshdesk(groups={}, statuses={"solved": "Resolvd"})
+    me = answer({"id": 9, "contact": {"name": "AI desk"}})
+    found = {finding.subject: finding for finding in Run(desk.check(), me, DENIED, DENIED).result}
+    for subject in ("statuses.solved", "fields.marker_field"):
+        assert (found[subject].ok, found[subject].warning) == (True, True)
+        assert "may not see" in found[subject].message
+
+
 def test_check_finds_all_of_the_simulated_desk(clock: Clock) -> None:
     settings = {"groups": {"billing": "Billing Tier 2", "default": str(GROUPS["Support"])}}
     with world(clock, settings=settings) as running:
