@@ -694,6 +694,42 @@ def test_trap_13_too_many_writes_to_one_issue_hold_up_no_other(start: Start) -> 
     assert "Once more" in world.desk.tickets[0].comments[-1].body
 
 
+def test_trap_13_too_many_look_ups_of_customers_hold_up_no_other_handoff(start: Start) -> None:
+    """Only 5 a second are allowed, which has nothing to do with anything else that is asked."""
+    world = start(service_desk=True)
+    world.deliver(a_conversation("warm", id="c-0", customer=Customer()))
+    burst = {"RateLimit-Reason": "jira-burst-based", "Retry-After": "30"}
+    world.desk.fault("status", on="GET *servicedesk/*/customer", status=429, headers=burst)
+    busy = world.hand_off(a_conversation("one", id="c-1"))
+    world.run(within=1)
+    other = world.hand_off(a_conversation("another", id="c-2", customer=Customer()))
+    world.let_pass(20)
+    assert world.show(other)["state"] == State.WITH_HUMANS
+    assert "jira-burst-based" in world.show(busy)["last_error"]
+    world.let_pass(20)
+    assert world.show(busy)["state"] == State.WITH_HUMANS
+
+
+@pytest.mark.parametrize("service_desk", [False, True])
+def test_more_files_than_a_request_takes_go_in_several(start: Start, service_desk: bool) -> None:
+    world = start(service_desk=service_desk)
+    names = [f"f{n}.txt" for n in range(130)]
+    world.deliver(files=[File.of(name, name.encode()) for name in names])
+    kept = [*only(world).files, *(file for comment in only(world).comments for file in comment.files)]
+    assert {file.name for file in kept} == set(names)
+    assert "did not take" not in words(world)
+
+
+def test_what_of_many_files_a_desk_refuses_is_named_and_the_rest_arrives(start: Start) -> None:
+    world = start(service_desk=True)
+    world.desk.fault("status", on="POST *attachTemporaryFile", status=413, body="too large", skip=1)
+    world.deliver(files=[File.of(f"f{n}.txt", b"x") for n in range(70)])
+    kept = [file.name for comment in only(world).comments for file in comment.files]
+    assert (len(kept), "f59.txt" in kept, "f60.txt" in kept) == (60, True, False)
+    assert "Jira did not take these files: f60.txt, " in words(world)
+    assert "too large" in words(world)
+
+
 def test_trap_14_the_number_is_stored_and_the_key_is_for_people(start: Start) -> None:
     world = start()
     delivered = world.deliver()

@@ -14,7 +14,7 @@ from handrail_jira import refusals, updates
 from handrail_jira.customers import EXPERIMENTAL, Row
 from handrail_jira.fields import PROPERTY
 from handrail_jira.forms import WRONG, JiraForms
-from handrail_jira.issues import NO_CHECK, REFUSED_FILES, Ids
+from handrail_jira.issues import FILES_AT_ONCE, NO_CHECK, REFUSED_FILES, Ids
 
 TRIES = 6
 """So often an update is sent again without what Jira refused."""
@@ -76,20 +76,35 @@ class JiraService(JiraForms):
         """An internal comment, with its files where there are any."""
         if not files:
             return (yield from self.comment(ticket, text, marker))
-        desk = (yield from self.of("desk"))["id"]
-        held = yield Request(
-            "POST",
-            self.at_desk(f"/servicedesk/{desk}/attachTemporaryFile"),
-            form=[("file", file) for file in files],
-            headers=NO_CHECK | EXPERIMENTAL,
-            repeatable=True,
-            good_for=timedelta(minutes=30),
-            accept=REFUSED_FILES,
-        )
-        if not held.ok:
-            ours = yield from self.comment(ticket, text, marker)
-            return ours + (yield from self._not_attached(ticket, files, held, f"{marker}-files"))
-        ids = [row["temporaryAttachmentId"] for row in held.json["temporaryAttachments"]]
+        ids, left = yield from self._held(files)
+        noted = self._attached_note(ticket, text, marker, ids) if ids else self.comment(ticket, text, marker)
+        ours = yield from noted
+        for n, (some, reply) in enumerate(left):
+            ours += yield from self._not_attached(ticket, some, reply, f"{marker}-files{n or ''}")
+        return ours
+
+    def _held(self, files: Sequence[File]) -> Steps[tuple[list[str], list[tuple[Sequence[File], Reply]]]]:
+        """Temporary ids of files that wait for their comment, and what Jira did not take with its answer."""
+        ids: list[str] = []
+        left: list[tuple[Sequence[File], Reply]] = []
+        path = self.at_desk(f"/servicedesk/{(yield from self.of('desk'))['id']}/attachTemporaryFile")
+        for n in range(0, len(files), FILES_AT_ONCE):
+            some = files[n : n + FILES_AT_ONCE]
+            reply = yield Request(
+                "POST",
+                path,
+                form=[("file", file) for file in some],
+                headers=NO_CHECK | EXPERIMENTAL,
+                repeatable=True,
+                good_for=timedelta(minutes=30),
+                accept=REFUSED_FILES,
+            )
+            left += [] if reply.ok else [(some, reply)]
+            rows = reply.json["temporaryAttachments"] if reply.ok else []
+            ids += [row["temporaryAttachmentId"] for row in rows]
+        return ids, left
+
+    def _attached_note(self, ticket: Ticket, text: str, marker: str, ids: list[str]) -> Steps[Ids]:
         sent = {"temporaryAttachmentIds": ids, "public": False, "additionalComment": {"body": text}}
         path = self.at_desk(f"/request/{ticket.id}/attachment")
         reply = yield Request("POST", path, json=sent, unless=self.commented(ticket, marker))

@@ -16,6 +16,7 @@ from handrail_jira.simulated.records import HOST, Comment, Issue, Row, User, sta
 from handrail_jira.simulated.site import PROJECT
 
 REQUEST_TYPE = {"id": "25", "name": "Get IT help", "issueTypeId": "10003"}
+MOST_FILES = 60
 WRONG = "Your request could not be created. Please check the fields."
 """All that is said about a form: no field is named, as the platform would do."""
 FORM = {"summary": ("What do you need?", True), "description": ("Tell us more", False)}
@@ -134,8 +135,10 @@ class Service(People):
     @route("POST", "/servicedeskapi/servicedesk/{desk}/attachTemporaryFile")
     def hold_files(self, seen: Seen, desk: str) -> Reply:
         self._desk(desk)
-        rows = []
-        for file in files_of(seen.headers.get("content-type", ""), seen.body):
+        rows, files = [], files_of(seen.headers.get("content-type", ""), seen.body)
+        if len(files) > MOST_FILES:
+            raise checks.desk_error(413, "Too many files in one request", "sd.attachment.many")
+        for file in files:
             id = f"temp{self.site.new_id()}"
             self.temporary[id] = file
             rows.append({"temporaryAttachmentId": id, "fileName": file.name})
