@@ -32,7 +32,7 @@ from handrail import (
     Update,
     hookimpl,
 )
-from handrail_zendesk import polls, updates
+from handrail_zendesk import polls, threads, updates
 from handrail_zendesk.tickets import ZendeskTickets, inert
 
 __all__ = ["Zendesk"]
@@ -110,7 +110,7 @@ class Zendesk(ZendeskTickets):
         return updates.events(hook)
 
     def read(self, ticket: Ticket) -> Steps[Page]:
-        return polls.read(self.base_url, ticket)
+        return threads.read(self.base_url, ticket)
 
     def poll_page(self, cursor: str | None, tickets: Sequence[Ticket], now: datetime) -> Steps[Page]:
         return polls.poll(self.base_url, self.export, cursor, tickets, now)

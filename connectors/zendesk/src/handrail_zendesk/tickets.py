@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from handrail import Handoff, NotDone, Refused, Reply, Request, Steps, Ticket
-from handrail_zendesk import polls, refusals
+from handrail_zendesk import refusals, threads
 from handrail_zendesk.files import ZendeskFiles
 from handrail_zendesk.updates import number, ticket_of
 
@@ -30,7 +30,7 @@ class ZendeskTickets(ZendeskFiles):
         if not rows:
             return None
         row = min(rows, key=lambda row: int(row["id"]))
-        written = yield from polls.comments(row)
+        written = yield from threads.comments(row)
         return ticket_of(self.base_url, row, tuple(update.id for update in written[:1]))
 
     # https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#protecting-against-ticket-update-collisions
