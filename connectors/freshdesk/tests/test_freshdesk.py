@@ -1006,10 +1006,39 @@ def test_a_twin_that_has_ended_is_left_alone() -> None:
 def test_a_merge_that_is_refused_is_not_asked_for_in_another_way() -> None:
     twin_and_ours = answer([row(35), row(36)])
     replies = [refusal("ticket_ids"), answer(said_row(1, "x"), 201), answer(row(36, status=5))]
-    run = Run(freshdesk().sweep(handoff(), ticket()), twin_and_ours, *[answer([])] * 3, *replies)
-    assert run.sent[4:] == ["PUT /tickets/merge", "POST /tickets/36/notes", "PUT /tickets/36"]
+    nobody_wrote = thread(id=36)
+    run = Run(
+        freshdesk().sweep(handoff(), ticket()), twin_and_ours, *[answer([])] * 3, nobody_wrote, *replies
+    )
+    assert run.sent[5:] == ["PUT /tickets/merge", "POST /tickets/36/notes", "PUT /tickets/36"]
     assert (run.requests[-1].json, run.result) == ({"status": 5}, ["36"])
-    assert all(request.repeatable for request in run.requests[4:])
+    assert all(request.repeatable for request in run.requests[5:])
+
+
+@pytest.mark.parametrize("wrote", ["human_replies", "human_notes", "customer_replies"])
+def test_a_twin_on_which_people_have_written_stays_open_and_is_told(clock: Clock, wrote: str) -> None:
+    """It may be the first ticket, shown late: whoever answers there must not lose it without a word."""
+    with world(clock) as running:
+        kept, twin = twins_after_doubt(running)
+        getattr(running.desk, wrote)(twin, "We have sent the refund")
+        running.let_pass(700)
+        tickets = {each.id: each for each in running.desk.tickets}
+        assert (tickets[kept].status, tickets[twin].status) == ("Open", "Open")
+        assert running.desk.seen("*/merge") == []
+        assert f"the same handoff as ticket {kept}" in tickets[twin].comments[-1].body
+        assert f"Ticket {twin} is the same handoff" in tickets[kept].comments[-1].body
+        assert not tickets[twin].comments[-1].public
+        assert not tickets[kept].comments[-1].public
+        [handed] = [each for each in running.rail.list() if (each["ticket"] or {}).get("id") == kept]
+        told = "\n".join(line["text"] for line in running.rail.show(handed["id"])["timeline"])
+        assert f"ticket {twin} on desk is a twin of {kept}; people have written on it" in told
+        running.rail.delivery.sweep(handed["id"], 1)
+        assert [len(each.comments) for each in running.desk.tickets if each.id in tickets] == [
+            len(each.comments) for each in tickets.values()
+        ]
+        running.poll()
+        notes = [each.text for each in running.rail.updates() if each.kind is UpdateKind.NOTE]
+        assert notes == []
 
 
 # Later messages and changes.

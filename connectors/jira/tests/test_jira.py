@@ -477,6 +477,34 @@ def test_trap_06_a_twin_that_is_indexed_too_late_is_ended(start: Start, options:
     assert len(issue.links) == 1
 
 
+@pytest.mark.parametrize("options", [{}, {"deployment": "data-center"}, {"service_desk": True}])
+def test_trap_06_a_twin_on_which_people_have_written_stays_open_and_is_told(
+    start: Start, options: dict[str, Any]
+) -> None:
+    """It is the older one, which people saw first: their answer there must not vanish without a word."""
+    world = start(index_lag=300, **options)
+    create = "POST /servicedeskapi/request" if options.get("service_desk") else "POST /issue"
+    world.desk.fault("lose", on=create, when="after")
+    delivered = world.hand_off()
+    world.let_pass(300)
+    kept = ticket_id(world, delivered)
+    [twin] = [each.id for each in world.desk.tickets if each.id != kept]
+    world.desk.human_replies(twin, "We have sent the refund")
+    world.let_pass(900)
+    by_id = {each.id: each for each in world.desk.tickets}
+    assert (by_id[twin].status, by_id[kept].status) == ("new", "new")
+    assert "the customer's conversation goes on" in by_id[twin].comments[-1].body
+    assert "somebody has written there already" in by_id[kept].comments[-1].body
+    assert [other.id for _, other in world.desk.issue(twin).links] == [kept]
+    told = "\n".join(line["text"] for line in world.show(delivered)["timeline"])
+    assert f"ticket {twin} on desk is a twin of {kept}; people have written on it" in told
+    before = [len(each.comments) for each in world.desk.tickets]
+    world.rail.delivery.sweep(delivered.id, 1)
+    assert [len(each.comments) for each in world.desk.tickets] == before
+    world.poll()
+    assert world.updates(delivered, UpdateKind.REPLY) == world.updates(delivered, UpdateKind.NOTE) == []
+
+
 def test_trap_07_queries_carry_unquoted_milliseconds() -> None:
     found = answer({"issues": [row()], "isLast": True})
     cursor = "1763631060000:1763631900000"

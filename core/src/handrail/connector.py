@@ -80,6 +80,12 @@ class Doorbell:
     ticket_id: str
 
 
+class LeftOpen(str):
+    """The id of a twin that was not ended: people had written on it already. Each ticket names the other."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Undone:
     """A late no: what the desk had accepted never reached people, such as a mail that bounced.
@@ -211,6 +217,7 @@ class Connector(BaseModel):
     def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
         """End the twins of ``ticket`` that an unsure try left, and return their ids.
 
+        One on which people have written must not be closed under their hands: its id is a ``LeftOpen``.
         Runs ``sweep_after`` an unsure create succeeded, for desks without idempotency keys, whose search lags
         or which may carry out a lost request late. Its requests are ``repeatable``.
         """

@@ -31,15 +31,13 @@ from handrail import (
     hookimpl,
 )
 from handrail_freshdesk import updates
-from handrail_freshdesk.looking import find
-from handrail_freshdesk.tickets import FreshdeskTickets
+from handrail_freshdesk.twins import FreshdeskTwins
 from handrail_freshdesk.values import Inert, due_times, inert, source
 
 __all__ = ["Freshdesk"]
-ENDED = (Status.SOLVED, Status.CLOSED, Status.DELETED)
 
 
-class Freshdesk(FreshdeskTickets):
+class Freshdesk(FreshdeskTwins):
     """Settings of one Freshdesk account, and what becomes of handoffs there."""
 
     name = "freshdesk"
@@ -77,15 +75,6 @@ class Freshdesk(FreshdeskTickets):
 
     def find(self, handoff: Handoff) -> Steps[Ticket | None]:
         return self.landed(self.mark(handoff.marker, handoff), handoff)
-
-    def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
-        twins = []
-        for row in (yield from find(self.mark(handoff.marker, handoff), handoff, everywhere=True)):
-            twin = yield from self.ticket(row)
-            if twin.id != ticket.id and twin.status not in ENDED:
-                yield from self.end(twin.id, ticket)
-                twins.append(twin.id)
-        return twins
 
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
         noted = yield from self.told(ticket, said)

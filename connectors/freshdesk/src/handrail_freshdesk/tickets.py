@@ -13,7 +13,6 @@ from handrail_freshdesk.notes import GONE, FreshdeskNotes
 from handrail_freshdesk.values import inert, sent, tags, typed
 
 CONFLICT = frozenset({409})
-NOT_MERGED = frozenset({400, 403, 404, 405, 409, 422})
 
 
 class FreshdeskTickets(FreshdeskNotes):
@@ -91,19 +90,3 @@ class FreshdeskTickets(FreshdeskNotes):
             "status": 2,
         }
         return (yield from self.post(values | kept, said.files, said.marker, said.handoff))
-
-    # https://developers.freshdesk.com/api/#ticket_merge (PUT by some sources, POST by others)
-    def end(self, twin: str, ticket: Ticket) -> Steps[None]:
-        """Merge a twin into the ticket; where that is refused, close it with a note that names the first."""
-        given = {"primary_id": int(ticket.id), "ticket_ids": [int(twin)], "convert_recepients_to_cc": False}
-        for method in ("PUT", "POST"):
-            reply: Reply = yield Request(
-                method, "/tickets/merge", json=given, repeatable=True, accept=NOT_MERGED
-            )
-            if reply.ok:
-                return
-            if reply.status not in (404, 405):
-                break
-        note = {"body": f"<p>The same handoff as ticket {int(ticket.id)}: go on there.</p>", "private": True}
-        yield from asked(Request("POST", f"/tickets/{twin}/notes", json=note, repeatable=True))
-        yield from asked(Request("PUT", f"/tickets/{twin}", json={"status": 5}, repeatable=True))
