@@ -611,7 +611,7 @@ def test_custom_fields_have_the_type_that_the_account_tells() -> None:
     assert untold == {
         "cf_order_id": "1182",
         "cf_amount": "250",
-        "cf_vip": "True",
+        "cf_vip": "true",
         "cf_handoff_id": MARKER,
     }
 
