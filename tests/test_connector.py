@@ -127,6 +127,31 @@ def test_what_was_refused_is_not_wished_again(ask: Any) -> None:
     assert wishes.handoff.unset == unset
 
 
+def test_details_are_written_as_a_desk_can_take_them(ask: Any) -> None:
+    details = {
+        "text": "L",
+        "count": 17,
+        "share": 0.5,
+        "nothing": None,
+        "vip": True,
+        "paid": False,
+        "items": ["a", {"n": 1}],
+        "table": {"ü": None},
+        "empty": "",
+    }
+    wishes = ask(a_handoff(conversation=a_conversation(fields=details)), fields={n: n for n in details})
+    assert wishes.fields == {
+        "text": "L",
+        "count": "17",
+        "share": "0.5",
+        "vip": "true",
+        "paid": "false",
+        "items": '["a", {"n": 1}]',
+        "table": '{"ü": null}',
+        "empty": "",
+    }
+
+
 def test_urgencies_are_the_desk_s_words(ask: Any) -> None:
     handoff = a_handoff(urgency=Urgency.HIGH)
     assert ask(handoff).urgency == "high"

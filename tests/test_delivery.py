@@ -14,7 +14,19 @@ import pytest
 import sqlalchemy as sa
 from tests.desks import Acme, KeyedAcme, LaggingAcme, SimulatedAcme, Worlds, customer_says, in_threads
 
-from handrail import Conflict, Handoff, Message, Role, Unsupported, UpdateKind, delivery
+from handrail import (
+    Conflict,
+    Handoff,
+    LeftOpen,
+    Message,
+    Request,
+    Role,
+    Steps,
+    Ticket,
+    Unsupported,
+    UpdateKind,
+    delivery,
+)
 from handrail.again import resume, take_over
 from handrail.engine import LEASE_SECONDS
 from handrail.model import State
@@ -265,6 +277,23 @@ def test_twins_of_an_unsure_create_are_ended(worlds: Worlds, acme: SimulatedAcme
 
     assert list(acme.cases) == [world.show(handoff)["ticket"]["id"]]
     assert "was a twin of" in notes(world, handoff)
+
+
+class CarefulAcme(LaggingAcme):
+    def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
+        rows = (yield Request("GET", "/cases", params={"marker": handoff.marker})).json
+        return [LeftOpen(row["id"]) for row in rows if row["id"] != ticket.id]
+
+
+def test_a_twin_that_is_left_open_is_told(worlds: Worlds, acme: SimulatedAcme) -> None:
+    world = worlds(CarefulAcme)
+    acme.lag = timedelta(minutes=5)
+    acme.fault("lose", on="POST /cases", when="after")
+    handoff = world.hand_off()
+    world.run(within=3600)
+    assert len(acme.cases) == 2
+    assert "so it stays open" in notes(world, handoff)
+    assert "is ended" not in notes(world, handoff)
 
 
 def test_a_sweep_that_fails_is_tried_again(worlds: Worlds, acme: SimulatedAcme) -> None:

@@ -556,6 +556,35 @@ def test_more_than_20_mb_of_files_is_refused_before_anything_is_sent() -> None:
         Run(freshdesk().create(handoff(files=files)))
 
 
+TOO_BIG = "The total size of attachments exceeds the maximum limit of 15 MB"
+
+
+@pytest.mark.parametrize("of", ["the list", "the answer"])
+def test_files_that_the_account_refuses_are_left_out_and_named(clock: Clock, of: str) -> None:
+    row = {"field": "attachments", "message": TOO_BIG, "code": "invalid_size"}
+    listed = json.dumps({"description": "Validation failed", "errors": [row]})
+    status, text = (400, listed) if of == "the list" else (413, f"<html>{TOO_BIG}</html>")
+    with world(clock) as running:
+        running.desk.fault("status", on="POST /tickets", status=status, body=text)
+        handed = running.deliver(files=[File.of("a.bin", b"one"), File.of("b.txt", b"two")])
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        [made] = running.desk.tickets
+        assert made.comments[0].files == []
+        assert f"files: a.bin, b.txt: {TOO_BIG}" in made.comments[0].body
+        assert len(running.desk.seen("POST /tickets")) == 2
+
+
+def test_files_of_a_message_that_are_refused_are_named_in_its_note() -> None:
+    given = said("Here it is", files=(File.of("a.bin", b"one"),))
+    noted, now = answer(said_row(5, "x"), 201), thread()
+    run = Run(freshdesk().say(ticket(), given), refusal("attachments", TOO_BIG), noted, now)
+    assert run.sent[:2] == ["POST /tickets/35/notes"] * 2
+    text = run.requests[1].json["body"]
+    assert all(word in text for word in ("Here it is", "a.bin", TOO_BIG, given.marker))
+    assert run.result.ours == ("conversation:5",)
+    assert [400 in request.accept for request in run.requests[:2]] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("customer", "expected"),
     [
@@ -582,7 +611,7 @@ def test_custom_fields_have_the_type_that_the_account_tells() -> None:
     assert untold == {
         "cf_order_id": "1182",
         "cf_amount": "250",
-        "cf_vip": "True",
+        "cf_vip": "true",
         "cf_handoff_id": MARKER,
     }
 
@@ -729,6 +758,59 @@ def test_an_address_that_freshdesk_refuses_makes_a_contact_of_the_conversations_
         [made] = running.desk.tickets
         assert made.requester == "Ann"
         assert "customer: It should be in the 'valid email address' format" in made.comments[0].body
+
+
+CONFLICTING = [
+    {"code": "inconsistent_state", "message": "Inconsistent state"},
+    {"description": "Conflicting state"},
+    {"description": "Validation failed", "errors": [{"field": "status", "code": "inconsistent_state"}]},
+]
+
+
+@pytest.mark.parametrize("said_so", [*CONFLICTING, None])
+def test_a_conflict_passes_and_is_no_final_no(clock: Clock, said_so: Any) -> None:
+    with world(clock) as running:
+        text = json.dumps(said_so) if said_so else ""
+        running.desk.fault("status", on="POST /tickets", status=409, body=text, times=3)
+        handed = running.deliver()
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        assert len(running.desk.tickets) == 1
+        running.desk.fault("status", on="POST /tickets/*", status=409, body=text)
+        running.rail.say(handed.id, Message(role=Role.CUSTOMER, text="And?"))
+        running.desk.fault("status", on="PUT /tickets/*", status=409, body=text)
+        running.run(within=600)
+        running.rail.close(handed.id)
+        running.run(within=600)
+        [made] = running.desk.tickets
+        assert "And?" in made.comments[1].body
+        assert (made.status, len(running.desk.faults)) == ("Resolved", 0)
+
+
+def taken(field: str = "email") -> str:
+    row = {"field": field, "message": "It should be a unique value", "code": "duplicate_value"}
+    return json.dumps({"description": "Validation failed", "errors": [row]})
+
+
+@pytest.mark.parametrize("field", ["email", "unique_external_id"])
+def test_a_customer_who_is_made_at_the_same_moment_stays_the_customer(clock: Clock, field: str) -> None:
+    with world(clock) as running:
+        running.desk.fault("status", on="POST /tickets", status=409, body=taken(field))
+        handed = running.deliver()
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        [made] = running.desk.tickets
+        assert made.requester == "Ann Lee"
+        assert "customer:" not in made.comments[0].body
+
+
+def test_an_address_that_stays_taken_makes_a_contact_of_the_conversations_own(clock: Clock) -> None:
+    with world(clock) as running:
+        running.desk.fault("status", on="POST /tickets", status=409, body=taken(), times=2)
+        running.deliver()
+        assert "customer: It should be a unique value" in running.desk.tickets[0].comments[0].body
+        running.desk.fault("status", on="POST /tickets", status=409, body=taken(), times=9)
+        handed = running.deliver(a_conversation("the second", id="c-2"))
+        assert running.show(handed)["state"] == State.WITH_HUMANS
+        assert len(running.desk.tickets) == 2
 
 
 def test_a_mandatory_field_of_the_account_is_a_refusal_that_names_it(clock: Clock) -> None:
@@ -924,10 +1006,39 @@ def test_a_twin_that_has_ended_is_left_alone() -> None:
 def test_a_merge_that_is_refused_is_not_asked_for_in_another_way() -> None:
     twin_and_ours = answer([row(35), row(36)])
     replies = [refusal("ticket_ids"), answer(said_row(1, "x"), 201), answer(row(36, status=5))]
-    run = Run(freshdesk().sweep(handoff(), ticket()), twin_and_ours, *[answer([])] * 3, *replies)
-    assert run.sent[4:] == ["PUT /tickets/merge", "POST /tickets/36/notes", "PUT /tickets/36"]
+    nobody_wrote = thread(id=36)
+    run = Run(
+        freshdesk().sweep(handoff(), ticket()), twin_and_ours, *[answer([])] * 3, nobody_wrote, *replies
+    )
+    assert run.sent[5:] == ["PUT /tickets/merge", "POST /tickets/36/notes", "PUT /tickets/36"]
     assert (run.requests[-1].json, run.result) == ({"status": 5}, ["36"])
-    assert all(request.repeatable for request in run.requests[4:])
+    assert all(request.repeatable for request in run.requests[5:])
+
+
+@pytest.mark.parametrize("wrote", ["human_replies", "human_notes", "customer_replies"])
+def test_a_twin_on_which_people_have_written_stays_open_and_is_told(clock: Clock, wrote: str) -> None:
+    """It may be the first ticket, shown late: whoever answers there must not lose it without a word."""
+    with world(clock) as running:
+        kept, twin = twins_after_doubt(running)
+        getattr(running.desk, wrote)(twin, "We have sent the refund")
+        running.let_pass(700)
+        tickets = {each.id: each for each in running.desk.tickets}
+        assert (tickets[kept].status, tickets[twin].status) == ("Open", "Open")
+        assert running.desk.seen("*/merge") == []
+        assert f"the same handoff as ticket {kept}" in tickets[twin].comments[-1].body
+        assert f"Ticket {twin} is the same handoff" in tickets[kept].comments[-1].body
+        assert not tickets[twin].comments[-1].public
+        assert not tickets[kept].comments[-1].public
+        [handed] = [each for each in running.rail.list() if (each["ticket"] or {}).get("id") == kept]
+        told = "\n".join(line["text"] for line in running.rail.show(handed["id"])["timeline"])
+        assert f"ticket {twin} on desk is a twin of {kept}; people have written on it" in told
+        running.rail.delivery.sweep(handed["id"], 1)
+        assert [len(each.comments) for each in running.desk.tickets if each.id in tickets] == [
+            len(each.comments) for each in tickets.values()
+        ]
+        running.poll()
+        notes = [each.text for each in running.rail.updates() if each.kind is UpdateKind.NOTE]
+        assert notes == []
 
 
 # Later messages and changes.
@@ -1338,6 +1449,32 @@ def test_check_asks_for_what_is_configured_and_says_what_is_missing() -> None:
         "webhook_secret": True,
     }
     assert "it has Support" in found["groups.billing"].message
+
+
+def test_check_knows_the_statuses_by_label_and_by_number() -> None:
+    """A mistyped one would be found only when a handoff is closed, which then fails for good."""
+    wanted = {"solved": "Resolvd", "pending": "waiting on customer", "on_hold": "7", "closed": "9"}
+    desk = freshdesk(groups={}, marker_field=None, statuses=wanted)
+    me = answer({"id": 9, "contact": {"name": "AI desk"}})
+    choices = {"2": ["Open", "Open"], "6": ["Waiting on Customer", "x"], "7": ["Waiting on Third Party", "x"]}
+    listed = answer([{"name": "status", "type": "default_status", "choices": choices}])
+    found = {finding.subject: finding for finding in Run(desk.check(), me, listed).result}
+    assert {name: each.ok for name, each in found.items() if name.startswith("statuses")} == {
+        "statuses.solved": False,
+        "statuses.pending": True,
+        "statuses.on_hold": True,
+        "statuses.closed": False,
+    }
+    assert "it has Open, Waiting on Customer" in found["statuses.solved"].message
+
+
+def test_check_says_what_it_may_not_see_and_does_not_call_it_wrong() -> None:
+    desk = freshdesk(groups={}, statuses={"solved": "Resolvd"})
+    me = answer({"id": 9, "contact": {"name": "AI desk"}})
+    found = {finding.subject: finding for finding in Run(desk.check(), me, DENIED, DENIED).result}
+    for subject in ("statuses.solved", "fields.marker_field"):
+        assert (found[subject].ok, found[subject].warning) == (True, True)
+        assert "may not see" in found[subject].message
 
 
 def test_check_finds_all_of_the_simulated_desk(clock: Clock) -> None:

@@ -48,8 +48,9 @@ from handrail.journal import Journal
 from handrail.testing import Clock, World, a_conversation, a_file
 from handrail_jira import Jira, updates
 from handrail_jira.adf import Adf, doc, text_of
-from handrail_jira.fields import LIMIT, shaped, token
+from handrail_jira.fields import LIMIT, token
 from handrail_jira.issues import word_of
+from handrail_jira.shapes import shaped
 from handrail_jira.simulated import SimulatedJira, text
 from handrail_jira.wiki import Wiki, escaped
 
@@ -476,6 +477,34 @@ def test_trap_06_a_twin_that_is_indexed_too_late_is_ended(start: Start, options:
     assert len(issue.links) == 1
 
 
+@pytest.mark.parametrize("options", [{}, {"deployment": "data-center"}, {"service_desk": True}])
+def test_trap_06_a_twin_on_which_people_have_written_stays_open_and_is_told(
+    start: Start, options: dict[str, Any]
+) -> None:
+    """It is the older one, which people saw first: their answer there must not vanish without a word."""
+    world = start(index_lag=300, **options)
+    create = "POST /servicedeskapi/request" if options.get("service_desk") else "POST /issue"
+    world.desk.fault("lose", on=create, when="after")
+    delivered = world.hand_off()
+    world.let_pass(300)
+    kept = ticket_id(world, delivered)
+    [twin] = [each.id for each in world.desk.tickets if each.id != kept]
+    world.desk.human_replies(twin, "We have sent the refund")
+    world.let_pass(900)
+    by_id = {each.id: each for each in world.desk.tickets}
+    assert (by_id[twin].status, by_id[kept].status) == ("new", "new")
+    assert "the customer's conversation goes on" in by_id[twin].comments[-1].body
+    assert "somebody has written there already" in by_id[kept].comments[-1].body
+    assert [other.id for _, other in world.desk.issue(twin).links] == [kept]
+    told = "\n".join(line["text"] for line in world.show(delivered)["timeline"])
+    assert f"ticket {twin} on desk is a twin of {kept}; people have written on it" in told
+    before = [len(each.comments) for each in world.desk.tickets]
+    world.rail.delivery.sweep(delivered.id, 1)
+    assert [len(each.comments) for each in world.desk.tickets] == before
+    world.poll()
+    assert world.updates(delivered, UpdateKind.REPLY) == world.updates(delivered, UpdateKind.NOTE) == []
+
+
 def test_trap_07_queries_carry_unquoted_milliseconds() -> None:
     found = answer({"issues": [row()], "isLast": True})
     cursor = "1763631060000:1763631900000"
@@ -691,6 +720,42 @@ def test_trap_13_too_many_writes_to_one_issue_hold_up_no_other(start: Start) -> 
     assert "per-issue" in world.show(busy)["last_error"]
     world.let_pass(20)
     assert "Once more" in world.desk.tickets[0].comments[-1].body
+
+
+def test_trap_13_too_many_look_ups_of_customers_hold_up_no_other_handoff(start: Start) -> None:
+    """Only 5 a second are allowed, which has nothing to do with anything else that is asked."""
+    world = start(service_desk=True)
+    world.deliver(a_conversation("warm", id="c-0", customer=Customer()))
+    burst = {"RateLimit-Reason": "jira-burst-based", "Retry-After": "30"}
+    world.desk.fault("status", on="GET *servicedesk/*/customer", status=429, headers=burst)
+    busy = world.hand_off(a_conversation("one", id="c-1"))
+    world.run(within=1)
+    other = world.hand_off(a_conversation("another", id="c-2", customer=Customer()))
+    world.let_pass(20)
+    assert world.show(other)["state"] == State.WITH_HUMANS
+    assert "jira-burst-based" in world.show(busy)["last_error"]
+    world.let_pass(20)
+    assert world.show(busy)["state"] == State.WITH_HUMANS
+
+
+@pytest.mark.parametrize("service_desk", [False, True])
+def test_more_files_than_a_request_takes_go_in_several(start: Start, service_desk: bool) -> None:
+    world = start(service_desk=service_desk)
+    names = [f"f{n}.txt" for n in range(130)]
+    world.deliver(files=[File.of(name, name.encode()) for name in names])
+    kept = [*only(world).files, *(file for comment in only(world).comments for file in comment.files)]
+    assert {file.name for file in kept} == set(names)
+    assert "did not take" not in words(world)
+
+
+def test_what_of_many_files_a_desk_refuses_is_named_and_the_rest_arrives(start: Start) -> None:
+    world = start(service_desk=True)
+    world.desk.fault("status", on="POST *attachTemporaryFile", status=413, body="too large", skip=1)
+    world.deliver(files=[File.of(f"f{n}.txt", b"x") for n in range(70)])
+    kept = [file.name for comment in only(world).comments for file in comment.files]
+    assert (len(kept), "f59.txt" in kept, "f60.txt" in kept) == (60, True, False)
+    assert "Jira did not take these files: f60.txt, " in words(world)
+    assert "too large" in words(world)
 
 
 def test_trap_14_the_number_is_stored_and_the_key_is_for_people(start: Start) -> None:
@@ -913,6 +978,7 @@ def test_values_take_the_shape_of_their_field() -> None:
     lists = {"type": "array", "items": "option", "allowed": {"A": "1"}}
     assert shaped(lists, "1, B", True) == [{"id": "1"}, {"value": "B"}]
     assert shaped({"type": "array", "items": "string"}, "a,,b", True) == ["a", "b"]
+    assert shaped({"type": "array", "items": "string"}, '["a, b", null, 3]', True) == ["a, b", "3"]
     assert shaped({"type": "version"}, "1.0", True) == {"name": "1.0"}
     assert shaped({"type": "user"}, "x", True) == {"id": "x"}
     assert shaped({"type": "user"}, "x", False) == {"name": "x"}
@@ -1190,15 +1256,27 @@ def test_a_known_customer_is_found_and_a_new_one_made_once(start: Start) -> None
     assert len(world.desk.seen("POST /servicedeskapi/customer")) == 1
 
 
-def test_a_hidden_address_is_believed_where_only_one_customer_fits() -> None:
+def test_only_the_whole_address_makes_somebody_the_customer() -> None:
+    """The search finds Joann for ann@x.test too: her portal must not show the question of another."""
     desk = jira(service_desk="7", request_type="25")
-    hidden = {"values": [{"accountId": "qm:1", "displayName": "Ann"}]}
-    run = Run(desk.names("customer ann@b.test Ann"), answer(hidden), names={"desk": {"id": "7"}})
-    assert run.result == {"id": "qm:1"}
-    other = {"values": [{"accountId": "qm:1", "emailAddress": "joann@b.test"}]}
-    no = answer({"errorMessage": "exists"}, 400)
-    run = Run(desk.names("customer ann@b.test Ann"), answer(other), no, names={"desk": {"id": "7"}})
-    assert run.result == {}
+    who, known = "customer ann@x.test Ann", {"desk": {"id": "7"}}
+    exists = answer({"errorMessage": "exists"}, 400)
+    hidden = {"accountId": "qm:JOANN", "displayName": "Joann Miller"}
+    other = hidden | {"emailAddress": "joann@x.test"}
+    for found in ([hidden], [other], [hidden | {"emailAddress": ""}, other]):
+        assert Run(desk.names(who), answer({"values": found}), exists, names=known).result == {}
+    ann = {"accountId": "qm:ANN", "displayName": "Ann", "emailAddress": "Ann@x.test"}
+    assert Run(desk.names(who), answer({"values": [other, ann]}), names=known).result == {"id": "qm:ANN"}
+
+
+def test_a_customer_whose_address_is_hidden_is_named_in_the_note(start: Start) -> None:
+    world = start(service_desk=True)
+    rows = '{"values": [{"accountId": "qm:JOANN", "displayName": "Joann Miller"}], "isLastPage": true}'
+    world.desk.fault("status", on="GET */customer", status=200, body=rows)
+    world.desk.fault("status", on="POST /servicedeskapi/customer", status=400, body='{"errorMessage": "no"}')
+    assert world.show(world.deliver())["state"] == State.WITH_HUMANS
+    assert only(world).requester == "AI desk"
+    assert "customer: Jira made no customer of this address" in words(world)
 
 
 def test_without_the_right_to_raise_for_others_the_note_says_who_it_is(start: Start) -> None:
@@ -1243,6 +1321,38 @@ def test_details_go_into_the_form_where_it_has_their_field(start: Start) -> None
     world.deliver(a_conversation(fields={"order_id": "1182"}))
     sent = world.desk.seen("POST /servicedeskapi/request")[0].json["requestFieldValues"]
     assert sent["customfield_10050"] == "1182"
+
+
+def test_details_that_the_form_refuses_without_a_name_go_into_the_text(start: Start) -> None:
+    """Service Management says one sentence and names no field."""
+    fields = {"amount": "customfield_10051", "order_id": "customfield_10050"}
+    world = start({"fields": fields}, service_desk=True)
+    world.desk.form |= {field: (field, False) for field in fields.values()}
+    delivered = world.deliver(a_conversation(fields={"amount": "1182", "order_id": "7" * 300}))
+    assert world.show(delivered)["state"] == State.WITH_HUMANS
+    assert (only(world).requester, only(world).fields) == ("Ann Lee", {})
+    for name in fields:
+        assert f"fields.{name}: Your request could not be created" in words(world)
+    assert "7" * 300 in words(world)
+    assert len(world.desk.seen("POST /servicedeskapi/request")) == 2
+
+
+def test_a_refused_form_without_details_goes_for_nobody_before_it_is_given_up(start: Start) -> None:
+    world = start(service_desk=True)
+    refusal = '{"errorMessage": "Die Anfrage konnte nicht erstellt werden."}'
+    world.desk.fault("status", on="POST /servicedeskapi/request", status=400, body=refusal)
+    assert world.show(world.deliver())["state"] == State.WITH_HUMANS
+    assert "customer: Die Anfrage konnte nicht erstellt werden." in words(world)
+    world.desk.fault("status", on="POST /servicedeskapi/request", status=400, body=refusal, times=9)
+    lost = world.deliver(a_conversation("the second", id="c-2"))
+    assert world.show(lost)["state"] == State.UNDELIVERED
+    assert len(world.desk.seen("POST /servicedeskapi/request")) == 4
+
+
+def test_a_field_that_the_desk_quotes_is_left_out_alone() -> None:
+    named = {"errorMessage": "Field 'customfield_1' is not valid", "i18nErrorMessage": {"i18nKey": "x"}}
+    desk = jira(fields={"order": "customfield_1", "other": "customfield_2"})
+    assert set(desk.refused_fields(answer(named, 400))) == {"fields.order"}
 
 
 # Check.

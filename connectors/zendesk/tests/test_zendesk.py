@@ -33,6 +33,7 @@ from handrail import (
     Request,
     Said,
     SignatureError,
+    State,
     Status,
     Ticket,
     Unsupported,
@@ -41,9 +42,12 @@ from handrail import (
     Urgency,
 )
 from handrail.driver import Driver
+from handrail.render import Body
+from handrail.testing import Clock, World
 from handrail.wire import Transport, Wire
 from handrail_zendesk import Zendesk
 from handrail_zendesk.account import TEST_SECRET
+from handrail_zendesk.simulated import SimulatedZendesk
 
 FIXTURES = SHARED / "fixtures" / "zendesk"
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
@@ -355,6 +359,61 @@ def test_files_are_uploaded_first_and_go_with_the_comment() -> None:
     assert run.requests[0].params == {"filename": "a.txt"}
     assert (run.requests[1].body, run.requests[1].headers["Content-Type"]) == (b"two", "image/png")
     assert run.body()["comment"]["uploads"] == ["t1", "t2"]
+
+
+UNPROCESSABLE = {"error": "AttachmentUnprocessable", "description": "Attachment file could not be processed."}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "why"),
+    [
+        (answer(UNPROCESSABLE, 422), "AttachmentUnprocessable"),
+        (Reply(413, b"<html>Too Large</html>"), "Too Large"),
+    ],
+)
+def test_a_file_that_is_refused_is_left_out_and_said(refusal: Reply, why: str) -> None:
+    files = (File.of("a.exe", b"one"), File.of("b.png", b"two", "image/png"))
+    taken = answer({"upload": {"token": "t2"}})
+    run = Run(zendesk().create(handoff(files=files)), refusal, taken, made())
+    assert run.body()["comment"]["uploads"] == ["t2"]
+    brief = run.body()["comment"]["html_body"]
+    assert "Zendesk did not take a.exe" in brief
+    assert why in brief
+    later = Run(zendesk().say(ticket(), said(files=files)), refusal, taken, made())
+    assert later.body()["comment"]["uploads"] == ["t2"]
+    assert "Zendesk did not take a.exe" in later.body()["comment"]["html_body"]
+
+
+def test_a_transcript_that_goes_to_a_file_because_of_that_is_uploaded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, transcript = File.of("a.exe", b"one"), File.of("conversation.txt", b"all")
+    monkeypatch.setattr(
+        Zendesk, "body", lambda desk, given: Body("x", (one, transcript) if given.unset else (one,))
+    )
+    run = Run(
+        zendesk().create(handoff(files=(one,))),
+        answer(UNPROCESSABLE, 422),
+        answer({"upload": {"token": "t2"}}),
+        made(),
+    )
+    assert [each.params for each in run.requests[:2]] == [
+        {"filename": "a.exe"},
+        {"filename": "conversation.txt"},
+    ]
+    assert run.body()["comment"]["uploads"] == ["t2"]
+
+
+def test_a_handoff_goes_without_a_file_that_the_desk_does_not_process(clock: Clock) -> None:
+    with SimulatedZendesk(clock=clock) as desk, World(desk, Zendesk, clock=clock) as world:
+        body = json.dumps(UNPROCESSABLE)
+        desk.fault("status", on="POST /uploads", status=422, body=body)
+        delivered = world.deliver(files=[File.of("a.exe", b"one"), File.of("b.txt", b"two")])
+        assert world.show(delivered)["state"] == State.WITH_HUMANS
+        [made] = desk.tickets
+        assert [file.name for file in made.comments[0].files] == ["b.txt"]
+        assert "Could not be set" in made.comments[0].body
+        assert "a.exe: 422 AttachmentUnprocessable" in made.comments[0].body
 
 
 def test_our_own_comment_is_known_from_the_answer() -> None:
@@ -897,7 +956,12 @@ def exported(cursor: int, *events: dict[str, Any], known: list[Ticket] | None = 
         "end_of_stream": True,
     }
     tickets = [ticket()] if known is None else known
-    return Run(zendesk(export=True).poll_page(str(cursor), tickets, NOW), answer(data | more))
+    return Run(zendesk(export=True).poll_page(since(cursor), tickets, NOW), answer(data | more))
+
+
+def since(export: int, looked: datetime = NOW) -> str:
+    """The cursor of the export, with when all known tickets were last looked at."""
+    return f"{export}/{int(looked.timestamp())}"
 
 
 def audit(*children: dict[str, Any], **changed: Any) -> dict[str, Any]:
@@ -935,13 +999,13 @@ def test_the_export_brings_comments_and_changes_of_our_tickets_in_one_request() 
 
 def test_the_export_goes_on_where_it_stopped_and_overlaps_at_its_end() -> None:
     more = exported(1795159850, audit(), end_of_stream=False)
-    assert (more.result.cursor, more.result.more) == ("1795160000", True)
+    assert (more.result.cursor, more.result.more) == (since(1795160000), True)
     ended = exported(1795159850)
-    assert (ended.result.cursor, ended.result.more) == ("1795159940", False)
+    assert (ended.result.cursor, ended.result.more) == (since(1795159940), False)
     full = exported(1795159850, count=1000, end_of_stream=True)
     assert full.result.more is False
     quiet = exported(1795159850, end_time=None)
-    assert (quiet.result.cursor, quiet.result.more) == ("1795159850", False)
+    assert (quiet.result.cursor, quiet.result.more) == (since(1795159850), False)
     stuck = exported(1795160000, audit(), end_of_stream=False)
     assert stuck.result.more is False
 
@@ -949,7 +1013,7 @@ def test_the_export_goes_on_where_it_stopped_and_overlaps_at_its_end() -> None:
 def test_an_export_that_does_not_say_that_it_ended_has_ended_below_a_thousand() -> None:
     data = {"ticket_events": [], "end_time": 1795160000}
     for count, more in ((999, False), (1000, True)):
-        run = Run(zendesk(export=True).poll_page("1795159850", [], NOW), answer(data | {"count": count}))
+        run = Run(zendesk(export=True).poll_page(since(1795159850), [], NOW), answer(data | {"count": count}))
         assert run.result.more is more
 
 
@@ -964,12 +1028,14 @@ def test_odd_events_of_an_export_stop_nothing() -> None:
 
 def test_the_first_poll_with_the_export_reads_the_tickets_and_starts_earlier_than_now() -> None:
     run = Run(zendesk(export=True).poll_page(None, [], NOW))
-    assert int(run.result.cursor) <= NOW.timestamp() - 60
+    start, _, looked = run.result.cursor.partition("/")
+    assert int(start) <= NOW.timestamp() - 60
+    assert int(looked) == NOW.timestamp()
 
 
 def test_the_export_reads_a_ticket_whose_requester_is_not_known() -> None:
     bare = ticket(raw={})
-    steps = zendesk(export=True).poll_page("1795159850", [bare], NOW)
+    steps = zendesk(export=True).poll_page(since(1795159850), [bare], NOW)
     data = answer(
         {"ticket_events": [audit({"event_type": "Comment"} | comment(77, "Done"))], "end_time": 1795160000}
     )
@@ -983,7 +1049,7 @@ def test_an_end_user_in_copy_is_a_customer_in_the_export_too() -> None:
     said = [comment(n, "Hello", author_id=who) for n, who in ((1, 5), (2, 6), (3, 8), (4, 9))]
     events = audit(*({"event_type": "Comment"} | each for each in said))
     data = answer({"ticket_events": [events], "end_time": 1795160000, "end_of_stream": True})
-    run = Run(zendesk(export=True).poll_page("1795159850", [ticket()], NOW), data, names=names)
+    run = Run(zendesk(export=True).poll_page(since(1795159850), [ticket()], NOW), data, names=names)
     assert [update.actor.kind for update in run.result.updates] == ["customer", "customer", "human", "human"]
 
 
@@ -999,7 +1065,7 @@ def test_beside_the_export_all_tickets_are_looked_at_every_quarter_of_an_hour() 
     gone, still = answer({"error": "RecordNotFound"}, 404), row(id=7, updated_at="2026-11-20T09:31:00Z")
     known = [ticket(), ticket(id="7", raw=still)]
     run = Run(
-        zendesk(export=True).poll_page("1795158899", known, NOW),
+        zendesk(export=True).poll_page(since(1795159441, NOW - timedelta(minutes=15)), known, NOW),
         answer(quiet),
         answer({"tickets": [still]}),
         gone,
@@ -1009,9 +1075,30 @@ def test_beside_the_export_all_tickets_are_looked_at_every_quarter_of_an_hour() 
         "7": Status.OPEN,
         "35436": Status.DELETED,
     }
-    assert run.result.cursor == "1795159441"
-    within = Run(zendesk(export=True).poll_page("1795159441", known, NOW), answer(quiet))
-    assert within.sent == ["GET /incremental/ticket_events"]
+    assert run.result.cursor == since(1795159441)
+    later = NOW + timedelta(minutes=14)
+    within = Run(zendesk(export=True).poll_page(since(1795159441), known, later), answer(quiet))
+    assert (within.sent, within.result.cursor) == (["GET /incremental/ticket_events"], since(1795159441))
+
+
+def test_a_quiet_account_is_looked_at_every_quarter_of_an_hour_too() -> None:
+    """Its export stands still: what was deleted there would else never be known."""
+    quiet = answer({"ticket_events": [], "end_time": None, "end_of_stream": True})
+    cursor, looks = since(1795159441), 0
+    for minutes in range(1, 61):
+        steps = zendesk(export=True).poll_page(cursor, [ticket()], NOW + timedelta(minutes=minutes))
+        due = minutes % 15 == 0
+        run = Run(steps, quiet, *[answer({"tickets": [row()]})] * due)
+        cursor, looks = run.result.cursor, looks + len(run.sent) - 1
+    assert (looks, cursor) == (4, since(1795159441, NOW + timedelta(minutes=60)))
+
+
+def test_a_cursor_of_an_older_version_goes_on_and_looks_at_once() -> None:
+    quiet = answer({"ticket_events": [], "end_time": 1795159501, "end_of_stream": True})
+    run = Run(zendesk(export=True).poll_page("1795159441", [], NOW), quiet)
+    assert run.result.cursor == since(1795159441)
+    known = Run(zendesk(export=False).poll_page(since(1795159441), [], NOW))
+    assert (known.sent, known.result.cursor) == ([], None)
 
 
 def test_a_webhook_a_poll_and_the_export_give_one_comment_one_id() -> None:
@@ -1478,8 +1565,8 @@ def test_documented_audits_name_our_comment(name: str) -> None:
 def test_the_vendors_wrong_example_of_an_export_stops_nothing() -> None:
     data = fixture("oas_examples/ExportIncrementalTicketEventsResponseExample.json")
     known = [ticket(id="155")]
-    run = Run(zendesk(export=True).poll_page("1601357430", known, NOW), answer(data))
-    assert (list(run.result.updates), run.result.cursor) == ([], "1601357443")
+    run = Run(zendesk(export=True).poll_page(since(1601357430), known, NOW), answer(data))
+    assert (list(run.result.updates), run.result.cursor) == ([], since(1601357443))
 
 
 def test_documented_webhooks_are_read() -> None:

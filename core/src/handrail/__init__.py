@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Connector,
         Doorbell,
         Finding,
+        LeftOpen,
         Page,
         Said,
         Undone,
@@ -78,7 +79,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "handrail.brief": "Entry Fact Item",
-    "handrail.connector": "Can Change Connector Doorbell Finding Page Said Undone Wishes secret setting",
+    "handrail.connector": "Can Change Connector Doorbell Finding LeftOpen Page Said Undone Wishes secret "
+    "setting",
     "handrail.credentials": "basic bearer client_credentials",
     "handrail.errors": "ConfigError Conflict ConnectorError DeskError DeskPaused HandrailError InputError "
     "NotDone NotFound RedactorFailed Refused SignatureError StoreError Unsupported Unsure",
@@ -128,6 +130,7 @@ __all__ = [
     "InputError",
     "Item",
     "KeepMail",
+    "LeftOpen",
     "Mail",
     "MailServer",
     "MailServers",

@@ -6,6 +6,7 @@ rest has a default or follows from the declarations. See ``handrail.testing.Conn
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -77,6 +78,12 @@ class Doorbell:
     """Something happened to this ticket: it must be read through the API."""
 
     ticket_id: str
+
+
+class LeftOpen(str):
+    """The id of a twin that was not ended: people had written on it already. Each ticket names the other."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -210,6 +217,7 @@ class Connector(BaseModel):
     def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
         """End the twins of ``ticket`` that an unsure try left, and return their ids.
 
+        One on which people have written must not be closed under their hands: its id is a ``LeftOpen``.
         Runs ``sweep_after`` an unsure create succeeded, for desks without idempotency keys, whose search lags
         or which may carry out a lost request late. Its requests are ``repeatable``.
         """
@@ -310,13 +318,14 @@ class Connector(BaseModel):
         """Group, urgency and fields in the desk's own ids; what it does not have is noted in the text."""
         group, why = yield from self._group(handoff)
         unset = dict(handoff.unset) | ({"group": why} if why and "group" not in handoff.unset else {})
-        kept = {k: v for k, v in self.fields.items() if k in handoff.details and f"fields.{k}" not in unset}
+        known = {name for name, value in handoff.details.items() if value is not None}
+        kept = {k: v for k, v in self.fields.items() if k in known and f"fields.{k}" not in unset}
         urgency = None if "urgency" in unset else (self.urgencies | self.urgency)[handoff.urgency]  # type: ignore[operator]
         return Wishes(
             handoff.model_copy(update={"unset": unset}),
             None if "group" in handoff.unset else group,
             urgency,
-            {desk_field: str(handoff.details[name]) for name, desk_field in kept.items()},
+            {desk_field: _written(handoff.details[name]) for name, desk_field in kept.items()},
         )
 
     def group_to(self, name: str) -> Steps[str]:
@@ -353,3 +362,10 @@ class Connector(BaseModel):
             if name.casefold() in names:
                 return str(names[name.casefold()])
         return None
+
+
+def _written(value: Any) -> str:
+    """A detail as a text that a desk's field can take: true and false, lists and tables as in JSON."""
+    if isinstance(value, bool | Mapping | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

@@ -19,7 +19,7 @@ import tenacity
 
 from handrail import again
 from handrail.claims import Claims, Work, nothing, ticket_of
-from handrail.connector import Change, Said
+from handrail.connector import Change, LeftOpen, Said
 from handrail.context import Context
 from handrail.errors import (
     DeskError,
@@ -245,7 +245,8 @@ class Delivery:
             return self._sweep_later(row, n, str(error))
         with self.context.store.begin() as connection:
             for twin in twins:
-                said = f"ticket {twin} on {row.desk} was a twin of {ticket.id} and is ended"
+                end = _LEFT_OPEN if isinstance(twin, LeftOpen) else _ENDED
+                said = f"ticket {twin} on {row.desk} {end.format(ticket.id)}"
                 handoffs.note(connection, id, self.context.clock(), said)
 
     def _sweep_later(self, row: Any, n: int, why: str) -> None:
@@ -349,6 +350,8 @@ class Delivery:
         return None
 
 
+_ENDED = "was a twin of {} and is ended"
+_LEFT_OPEN = "is a twin of {}; people have written on it, so it stays open; nothing comes back from it"
 _MAY_LACK = ("group", "urgency")
 _DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
 

@@ -31,15 +31,13 @@ from handrail import (
     hookimpl,
 )
 from handrail_freshdesk import updates
-from handrail_freshdesk.looking import find
-from handrail_freshdesk.tickets import FreshdeskTickets
+from handrail_freshdesk.twins import FreshdeskTwins
 from handrail_freshdesk.values import Inert, due_times, inert, source
 
 __all__ = ["Freshdesk"]
-ENDED = (Status.SOLVED, Status.CLOSED, Status.DELETED)
 
 
-class Freshdesk(FreshdeskTickets):
+class Freshdesk(FreshdeskTwins):
     """Settings of one Freshdesk account, and what becomes of handoffs there."""
 
     name = "freshdesk"
@@ -57,7 +55,7 @@ class Freshdesk(FreshdeskTickets):
         owner, handoff = yield from self.owner(handoff)
         wishes = yield from self.wishes(handoff)
         due, final = due_times(wishes.handoff)
-        body = self.body(final)
+        body = self.brief(final)
         custom = yield from self.custom(wishes.fields)
         values: dict[str, Any] = {
             "subject": inert(final.subject),
@@ -78,17 +76,8 @@ class Freshdesk(FreshdeskTickets):
     def find(self, handoff: Handoff) -> Steps[Ticket | None]:
         return self.landed(self.mark(handoff.marker, handoff), handoff)
 
-    def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
-        twins = []
-        for row in (yield from find(self.mark(handoff.marker, handoff), handoff, everywhere=True)):
-            twin = yield from self.ticket(row)
-            if twin.id != ticket.id and twin.status not in ENDED:
-                yield from self.end(twin.id, ticket)
-                twins.append(twin.id)
-        return twins
-
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
-        noted = yield from self.note(ticket, self.message_text(said), said.files, said.marker)
+        noted = yield from self.told(ticket, said)
         if noted is None:
             return (yield from self.follow_up(ticket, said))
         now = yield from self.put(ticket, {}, [noted])
@@ -121,7 +110,7 @@ class Freshdesk(FreshdeskTickets):
         seed = f"{ticket.id} {ticket.raw.get('updated_at')} {change.note}".encode()
         marker = change.marker or f"note-{hashlib.sha256(seed).hexdigest()[:16]}"
         text = self.dialect.messages([Message(role=Role.AI, text=change.note or "")], marker)
-        noted = yield from self.note(ticket, text, (), marker)
+        noted = yield from self.note(ticket, text, marker)
         if noted is None:
             raise Refused(f"ticket {ticket.id} is archived or deleted and takes no note", status=404)
         return noted

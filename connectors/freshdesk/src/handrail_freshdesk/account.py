@@ -117,15 +117,23 @@ class FreshdeskAccount(Connector):
         me = (yield Request("GET", "/agents/me")).json
         found = [Finding("credentials", bool(me["id"]), str((me.get("contact") or {}).get("name")))]
         marker = {"marker_field": self.marker_field} if self.marker_field else {}
-        for kind, wanted in (("groups", self.groups), ("fields", self.fields | marker)):
+        fields, statuses = self.fields | marker, {str(ours): word for ours, word in self.statuses.items()}
+        for kind, wanted in (("groups", self.groups), ("fields", fields), ("statuses", statuses)):
             names = (yield from self.names(kind)) if wanted else {}
-            missing = f"Freshdesk does not have it; it has {', '.join(sorted(names)[:20]) or 'none'}"
-            for ours, theirs in wanted.items():
-                ids = names.values() if kind == "groups" else ()
-                ok = theirs.casefold() in {name.casefold() for name in (*names, *ids)}
-                found.append(Finding(f"{kind}.{ours}", ok, f"{theirs!r}: {'found' if ok else missing}"))
+            found += [_finding(kind, ours, theirs, names) for ours, theirs in wanted.items()]
         hint = "set" if self.webhook_secret else "not set: replies come by polling only (see the README)"
         return [*found, Finding("webhook_secret", True, hint)]
+
+
+def _finding(kind: str, ours: str, theirs: str, names: Mapping[str, str]) -> Finding:
+    """Whether a configured name, or an id in its place, is there. Not every agent sees the ticket fields."""
+    if not names and kind != "groups":
+        words = f"{theirs!r}: not checked: the API key's agent may not see the ticket fields"
+        return Finding(f"{kind}.{ours}", True, words, warning=True)
+    ids = names.values() if kind != "fields" else ()
+    ok = theirs.casefold() in {name.casefold() for name in (*names, *ids)}
+    missing = f"Freshdesk does not have it; it has {', '.join(sorted(names)[:20]) or 'none'}"
+    return Finding(f"{kind}.{ours}", ok, f"{theirs!r}: {'found' if ok else missing}")
 
 
 def _labels(field: Row) -> dict[str, str]:

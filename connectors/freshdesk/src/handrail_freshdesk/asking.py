@@ -1,4 +1,4 @@
-"""Reading Freshdesk's answers: what a 403 means, and lists of many pages."""
+"""Reading Freshdesk's answers: what a 403 and a 409 mean, and lists of many pages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ MOST_PAGES = 30
 
 
 def asked(request: Request) -> Steps[Reply]:
-    """The answer to a request; of a 403 Freshdesk's own words say what it means."""
-    reply = yield replace(request, accept=request.accept | {403})
+    """The answer to a request; of a 403 Freshdesk's own words say what it means, and a 409 passes."""
+    reply = yield replace(request, accept=request.accept | {403, 409})
     if reply.status == 403 and 403 not in request.accept:
         raise refusals.forbidden(request, reply)
+    if reply.status == 409 and 409 not in request.accept:
+        raise refusals.conflicting(request, reply)
     return reply
 
 

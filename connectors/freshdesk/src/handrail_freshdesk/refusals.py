@@ -23,8 +23,10 @@ WORDS = {
     "source": "source",
     "product_id": "product",
     "email_config_id": "email_config",
+    "attachments": "files",
 }
 """Fields that a refusal names, in our words. Both due times go together."""
+TOO_LARGE = 413
 BUSY_SECONDS = 60.0
 """So long we wait after a 403 that may have come from load."""
 
@@ -58,6 +60,8 @@ def refused_fields(reply: Reply, fields: Mapping[str, str], marker_field: str | 
         named = ours.get(_field(error))
         if named and error.get("code") != "missing_field":
             found.setdefault(named, str(error.get("message") or error.get("code") or "refused"))
+    if reply.status == TOO_LARGE:
+        found.setdefault("files", explain(reply))
     return found
 
 
@@ -76,6 +80,17 @@ def forbidden(request: Request, reply: Reply) -> DeskError:
     if isinstance(reply.data, dict) and reply.data.get("code") == "access_denied":
         return NotDone(f"{words} (load, or a right that the API key's agent lacks)", after=BUSY_SECONDS)
     return DeskPaused(words)
+
+
+def conflicting(request: Request, reply: Reply) -> NotDone:
+    """A 409: what is there is being changed by somebody else right now, and nothing of ours was done."""
+    return NotDone(f"{request.method} {request.path}: 409 {explain(reply)}")
+
+
+def is_taken(reply: Reply) -> bool:
+    """True when a contact of this requester has come into being since Freshdesk looked for one."""
+    taken = {_field(error) for error in errors(reply) if error.get("code") == "duplicate_value"}
+    return reply.status == 409 and any(WORDS.get(field) == "customer" for field in taken)
 
 
 def _field(error: Mapping[str, Any]) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from handrail import File, Handoff, Names, Reply, Request, Said, Steps, Ticket
-from handrail_freshdesk.asking import asked, every
+from handrail import DeskError, File, Handoff, Names, Refused, Reply, Request, Said, Steps, Ticket
+from handrail_freshdesk import refusals
+from handrail_freshdesk.asking import asked
 from handrail_freshdesk.looking import Mark, find, requester
-from handrail_freshdesk.polls import FreshdeskPolls
+from handrail_freshdesk.notes import GONE, FreshdeskNotes
 from handrail_freshdesk.values import inert, sent, tags, typed
 
-GONE = frozenset({404})
-"""Deleted for good, or archived: it takes neither notes nor changes."""
-NOT_MERGED = frozenset({400, 403, 404, 405, 409, 422})
+CONFLICT = frozenset({409})
 
 
-class FreshdeskTickets(FreshdeskPolls):
+class FreshdeskTickets(FreshdeskNotes):
     def mark(self, marker: str, handoff: Handoff) -> Mark:
         """The marker's place; one that Freshdesk refused is left for the next."""
         field = self.marker_field if "marker_field" not in handoff.unset else None
@@ -31,9 +29,20 @@ class FreshdeskTickets(FreshdeskPolls):
         given = {**requester(handoff), **values, "tags": self._tags(handoff, mark)}
         if mark.field:
             given["custom_fields"] = {**values.get("custom_fields", {}), mark.field: marker}
-        look = self.landed(mark, handoff)
-        reply = yield from asked(Request("POST", "/tickets", unless=look, **sent(given, files)))
+        for _ in range(2):  # two handoffs of one new customer: the second time the contact is there
+            look = self.landed(mark, handoff)
+            request = Request("POST", "/tickets", unless=look, accept=CONFLICT, **sent(given, files))
+            reply: Reply = yield from asked(request)
+            if not refusals.is_taken(reply):
+                break
+        if reply.status in CONFLICT:
+            raise self._conflict(request, reply, handoff)
         return reply.found or (yield from self.ticket(reply.json))
+
+    def _conflict(self, request: Request, reply: Reply, handoff: Handoff) -> DeskError:
+        """A 409 is about what can be left out, or passes: it is never the end of a handoff."""
+        named = {name: why for name, why in self.refused_fields(reply).items() if name not in handoff.unset}
+        return Refused(self.explain(reply), fields=named) if named else refusals.conflicting(request, reply)
 
     def landed(self, mark: Mark, handoff: Handoff) -> Steps[Ticket | None]:
         """The oldest ticket with our mark."""
@@ -58,24 +67,6 @@ class FreshdeskTickets(FreshdeskPolls):
         why = {} if found else {"owner": f"Freshdesk shows us no agent {who!r}"}
         return int(found) if found else None, handoff.model_copy(update={"unset": handoff.unset | why})
 
-    # https://developers.freshdesk.com/api/#add_note_to_a_ticket
-    def note(self, ticket: Ticket, html: str, files: Sequence[File], marker: str) -> Steps[str | None]:
-        """Add a private note and return its update id; None where the ticket takes none. A reply would be
-        mailed to the customer, who wrote it.
-        """
-        path, given = f"/tickets/{ticket.id}/notes", {"body": html, "private": True}
-        look = self._noted(ticket, marker)
-        reply = yield from asked(Request("POST", path, unless=look, accept=GONE, **sent(given, files)))
-        made = reply.ok and not reply.found
-        return f"conversation:{int(reply.json['id'])}" if made else reply.found
-
-    def _noted(self, ticket: Ticket, marker: str) -> Steps[str | None]:
-        """The oldest conversation that holds the marker: a later one may quote it."""
-        mark = re.compile(rf"(?<![\w-]){re.escape(marker)}(?![\w-])")
-        rows = yield from every(f"/tickets/{ticket.id}/conversations", accept=GONE)
-        ids = [int(row["id"]) for row in rows if mark.search(f"{row.get('body')} {row.get('body_text')}")]
-        return f"conversation:{min(ids)}" if ids else None
-
     # https://developers.freshdesk.com/api/#update_ticket
     def put(self, ticket: Ticket, values: dict[str, Any], ours: Sequence[str] = ()) -> Steps[Ticket]:
         """Change a ticket and return it as it is then. What is archived or deleted stays as it is."""
@@ -99,19 +90,3 @@ class FreshdeskTickets(FreshdeskPolls):
             "status": 2,
         }
         return (yield from self.post(values | kept, said.files, said.marker, said.handoff))
-
-    # https://developers.freshdesk.com/api/#ticket_merge (PUT by some sources, POST by others)
-    def end(self, twin: str, ticket: Ticket) -> Steps[None]:
-        """Merge a twin into the ticket; where that is refused, close it with a note that names the first."""
-        given = {"primary_id": int(ticket.id), "ticket_ids": [int(twin)], "convert_recepients_to_cc": False}
-        for method in ("PUT", "POST"):
-            reply: Reply = yield Request(
-                method, "/tickets/merge", json=given, repeatable=True, accept=NOT_MERGED
-            )
-            if reply.ok:
-                return
-            if reply.status not in (404, 405):
-                break
-        note = {"body": f"<p>The same handoff as ticket {int(ticket.id)}: go on there.</p>", "private": True}
-        yield from asked(Request("POST", f"/tickets/{twin}/notes", json=note, repeatable=True))
-        yield from asked(Request("PUT", f"/tickets/{twin}", json={"status": 5}, repeatable=True))

@@ -83,13 +83,6 @@ class Jira(JiraChecks):
     def find(self, handoff: Handoff) -> Steps[Ticket | None]:
         return self.found(handoff)
 
-    def sweep(self, handoff: Handoff, ticket: Ticket) -> Steps[list[str]]:
-        rows = yield from self.marked(handoff)
-        twins = [twin for twin in (updates.ticket_of(self, row) for row in rows) if twin.id != ticket.id]
-        for twin in twins:
-            yield from self.end(twin, ticket, handoff)
-        return [twin.id for twin in twins]
-
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
         text = self.message_text(said)
         if self.service_desk:

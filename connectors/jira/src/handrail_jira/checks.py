@@ -1,21 +1,17 @@
-"""What ``handrail check`` asks a Jira site, and the end of twins. Nothing here is needed to hand off."""
+"""What ``handrail check`` asks a Jira site. Nothing here is needed to hand off."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from handrail import Finding, Handoff, Reply, Request, Status, Steps, Ticket
+from handrail import Finding, Reply, Request, Steps
 from handrail_jira import refusals
 from handrail_jira.customers import Row
-from handrail_jira.fields import token
-from handrail_jira.polls import LABEL
-from handrail_jira.service import JiraService
-
-NOT_LINKED = frozenset({400, 403, 404, 413})
+from handrail_jira.twins import JiraTwins
 
 
-class JiraChecks(JiraService):
+class JiraChecks(JiraTwins):
     def findings(self) -> Steps[list[Finding]]:
         me = yield from self.of("me")
         found = [Finding("credentials", bool(me.get("me")), me.get("name") or "these are of nobody")]
@@ -70,32 +66,6 @@ class JiraChecks(JiraService):
         if self.group_as == "team" and (why := refusals.custom(reply, named)):
             found["group"] = why
         return found
-
-    # Twins, which an unsure create may have left.
-
-    def end(self, twin: Ticket, first: Ticket, handoff: Handoff) -> Steps[None]:
-        """Say on a twin which issue is meant, link it, close it, and take our labels from it."""
-        marker = f"{handoff.marker}-twin"
-        where = first.url or f"issue {first.id}"
-        if (yield from self.commented(twin, marker)) is None:
-            text = f"A request was repeated and made this issue a second time. Please work on {where}."
-            yield from self.remark(twin, text, marker, again=True)
-        yield from self._link(twin, first)
-        yield from self.move(twin, Status.SOLVED, must=False, again=True)
-        labels = [{"remove": token(handoff.marker)}, {"remove": LABEL}]
-        path = self.at(f"/issue/{twin.id}")
-        sent = {"update": {"labels": labels}}
-        yield Request("PUT", path, json=sent, repeatable=True, accept=frozenset({400}))
-
-    # https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-links/
-    def _link(self, twin: Ticket, first: Ticket) -> Steps[None]:
-        reply = yield Request("GET", self.at(f"/issue/{twin.id}"), params={"fields": "issuelinks"})
-        links = reply.json["fields"].get("issuelinks") or []
-        linked = [link.get(side) or {} for link in links for side in ("inwardIssue", "outwardIssue")]
-        if not any(str(issue.get("id")) == first.id for issue in linked):
-            ends = {"inwardIssue": {"id": twin.id}, "outwardIssue": {"id": first.id}}
-            sent = {"type": {"name": "Duplicate"}, **ends}
-            yield Request("POST", self.at("/issueLink"), json=sent, repeatable=True, accept=NOT_LINKED)
 
 
 def _found(subject: str, word: str, there: bool, otherwise: str) -> Finding:

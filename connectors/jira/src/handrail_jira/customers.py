@@ -55,7 +55,10 @@ class JiraCustomers(JiraAccount):
         return fields | {"raise": "no" if data.get("canRaiseOnBehalfOf") is False else "yes"}
 
     def customer_named(self, who: str) -> Steps[dict[str, str]]:
-        """The account of a customer's address; a new customer gets one, which is harmless to repeat."""
+        """The account of a customer's address; a new customer gets one, which is harmless to repeat.
+
+        Jira finds parts of names and addresses too, and may hide an address: only the whole address counts.
+        """
         address, _, name = who.partition(" ")
         if not self.is_cloud:
             return {"id": address}  # Data Center takes the address itself
@@ -64,8 +67,6 @@ class JiraCustomers(JiraAccount):
         reply = yield Request("GET", path, params=params, headers=EXPERIMENTAL, accept=ABSENT)
         rows = (reply.json.get("values") or []) if reply.ok else []
         fits = [row for row in rows if str(row.get("emailAddress")).casefold() == address.casefold()]
-        if len(rows) == 1 and not rows[0].get("emailAddress"):  # privacy rules hide the address
-            fits = rows
         return (
             {"id": str(fits[0]["accountId"])}
             if fits

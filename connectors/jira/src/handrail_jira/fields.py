@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from handrail import Dialect, Handoff, Steps, Wishes
-from handrail_jira import adf
 from handrail_jira.adf import Adf
 from handrail_jira.customers import Row
 from handrail_jira.names import TEAM_FIELD
 from handrail_jira.polls import LABEL, JiraPolls
+from handrail_jira.shapes import shaped
 from handrail_jira.wiki import Wiki
 
 LIMIT = 32_000
@@ -116,30 +116,3 @@ def token(marker: str) -> str:
 def label_of(text: str) -> str:
     """A label has no white space and at most 255 characters."""
     return re.sub(r"[\s,]+", "_", text.strip())[:255]
-
-
-def shaped(shape: Mapping[str, Any], value: str, is_cloud: bool) -> Any:
-    """A value as a field of this type takes it; a text where the type is not known."""
-    kind = str(shape.get("type") or "string")
-    if kind == "array":
-        parts = [part.strip() for part in value.split(",") if part.strip()]
-        return [shaped({**shape, "type": shape.get("items")}, part, is_cloud) for part in parts]
-    if kind == "number":
-        return _number(value)
-    if kind in ("option", "priority", "component", "version", "option-with-child"):
-        ids = (shape.get("allowed") or {}).values()
-        return {"id": value} if value in ids else {"value" if kind.startswith("option") else "name": value}
-    if kind == "group":
-        return {"name": value}
-    if kind == "user":
-        return {"id" if is_cloud else "name": value}
-    if is_cloud and str(shape.get("custom")).endswith(":textarea"):
-        return adf.doc(value)
-    return value
-
-
-def _number(value: str) -> Any:
-    try:
-        return float(value)
-    except ValueError:
-        return value  # Jira says in its own words what it wants

@@ -25,6 +25,8 @@ WORDS = {
 }
 """Optional fields in our words. A description that is refused goes into a comment."""
 TRACES = ("atl-traceid", "x-arequestid")
+NARROW = ("per-issue", "burst")
+"""Reasons that are about one issue, or about one path and method; a quota is about everything."""
 MAX_WAIT = 3600.0
 """Seconds. A quota begins anew with each full hour."""
 
@@ -48,8 +50,9 @@ def retry_after(reply: Reply, now: datetime) -> float | None:
 
 
 def is_for_all(reply: Reply) -> bool:
-    """False where only one issue was written to too often."""
-    return "per-issue" not in reply.headers.get("ratelimit-reason", "")
+    """False where one issue was written to, or one operation asked for, too often."""
+    reason = reply.headers.get("ratelimit-reason", "")
+    return not any(word in reason for word in NARROW)
 
 
 def refused_fields(reply: Reply, named: Mapping[str, str]) -> dict[str, str]:
@@ -79,7 +82,7 @@ def _named(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     errors = data.get("errors")
     if isinstance(errors, dict):
         yield from ((str(field), "; ".join(_texts(why)) or "refused") for field, why in errors.items())
-    for message in _texts(data.get("errorMessages")):
+    for message in _texts([data.get("errorMessages"), data.get("errorMessage")]):
         if "required" not in message:  # then leaving it out is what is wrong
             yield from ((field, message) for field in re.findall(r"['\"](\w+)['\"]", message))
 

@@ -9,23 +9,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from handrail import File, Handoff, Message, Refused, Reply, Request, Role, Steps, Ticket, Wishes
+from handrail import File, Handoff, Refused, Reply, Request, Steps, Ticket, Wishes
 from handrail_jira import refusals, updates
 from handrail_jira.customers import EXPERIMENTAL, Row
-from handrail_jira.fields import PROPERTY, shaped
-from handrail_jira.issues import NO_CHECK, REFUSED_FILES, Ids, word_of
-from handrail_jira.moves import JiraMoves
+from handrail_jira.fields import PROPERTY
+from handrail_jira.forms import WRONG, JiraForms
+from handrail_jira.issues import FILES_AT_ONCE, NO_CHECK, REFUSED_FILES, Ids
 
 TRIES = 6
 """So often an update is sent again without what Jira refused."""
 
 
-class JiraService(JiraMoves):
+class JiraService(JiraForms):
     def request(self, handoff: Handoff) -> Steps[Ticket]:
         """The customer sees the question; labels, priority and group follow, as a form has none of them."""
         wishes = yield from self.wishes(handoff)
-        sent, final = yield from self._form_filled(wishes)
-        reply = yield Request("POST", self.at_desk("/request"), json=sent, unless=self.found(final))
+        sent, final = yield from self.filled(wishes)
+        request = Request("POST", self.at_desk("/request"), json=sent, unless=self.found(final), accept=WRONG)
+        reply = yield request
+        if reply.status in WRONG:
+            raise self.wrong(request, reply, final)
         ticket = reply.found or self._requested(reply)
         final = yield from self._dressed(ticket, replace(wishes, handoff=final))
         body = self.body(final)
@@ -40,37 +43,6 @@ class JiraService(JiraMoves):
         return updates.ticket_of(
             self, {"id": row["issueId"], "key": row["issueKey"], "fields": {"status": known}}
         )
-
-    def _form_filled(self, wishes: Wishes) -> Steps[tuple[Row, Handoff]]:
-        form, handoff = (yield from self.of("form")), wishes.handoff
-        customer, handoff = yield from self._customer(handoff, form)
-        desk, kind = (yield from self.of("desk")), (yield from self.of("request type"))
-        question, word = (
-            Message(role=Role.CUSTOMER, text=handoff.conversation.question),
-            word_of(handoff.marker),
-        )
-        values: Row = {"summary": handoff.subject}
-        if "description" in form or len(form) == 1:  # else the form is not known to us
-            values["description"] = self.dialect.messages([question], word)
-        else:
-            values["summary"] = f"{handoff.subject} [{word}]"
-        shapes = yield from self.shapes()
-        for field, value in wishes.fields.items():
-            values |= {field: shaped(shapes.get(field, {}), value, self.is_cloud)} if field in form else {}
-        sent = {"serviceDeskId": desk["id"], "requestTypeId": kind["id"], "requestFieldValues": values}
-        return sent | ({"raiseOnBehalfOf": customer} if customer else {}), handoff
-
-    def _customer(self, handoff: Handoff, form: Row) -> Steps[tuple[str | None, Handoff]]:
-        address = (handoff.customer.email or "").strip()
-        if not address or "customer" in handoff.unset:
-            return None, handoff
-        name = " ".join((handoff.customer.name or "").split())
-        may = form.get("raise") != "no"
-        found = (yield from self.of(f"customer {address} {name}".strip())) if may else {}
-        if found.get("id"):
-            return found["id"], handoff
-        why = "Jira made no customer of this address" if may else "we may not raise requests for customers"
-        return None, handoff.model_copy(update={"unset": handoff.unset | {"customer": why}})
 
     def _dressed(self, ticket: Ticket, wishes: Wishes) -> Steps[Handoff]:
         """Set what a form does not take. Whatever Jira refuses is said in the note, which comes after this:
@@ -104,20 +76,35 @@ class JiraService(JiraMoves):
         """An internal comment, with its files where there are any."""
         if not files:
             return (yield from self.comment(ticket, text, marker))
-        desk = (yield from self.of("desk"))["id"]
-        held = yield Request(
-            "POST",
-            self.at_desk(f"/servicedesk/{desk}/attachTemporaryFile"),
-            form=[("file", file) for file in files],
-            headers=NO_CHECK | EXPERIMENTAL,
-            repeatable=True,
-            good_for=timedelta(minutes=30),
-            accept=REFUSED_FILES,
-        )
-        if not held.ok:
-            ours = yield from self.comment(ticket, text, marker)
-            return ours + (yield from self._not_attached(ticket, files, held, f"{marker}-files"))
-        ids = [row["temporaryAttachmentId"] for row in held.json["temporaryAttachments"]]
+        ids, left = yield from self._held(files)
+        noted = self._attached_note(ticket, text, marker, ids) if ids else self.comment(ticket, text, marker)
+        ours = yield from noted
+        for n, (some, reply) in enumerate(left):
+            ours += yield from self._not_attached(ticket, some, reply, f"{marker}-files{n or ''}")
+        return ours
+
+    def _held(self, files: Sequence[File]) -> Steps[tuple[list[str], list[tuple[Sequence[File], Reply]]]]:
+        """Temporary ids of files that wait for their comment, and what Jira did not take with its answer."""
+        ids: list[str] = []
+        left: list[tuple[Sequence[File], Reply]] = []
+        path = self.at_desk(f"/servicedesk/{(yield from self.of('desk'))['id']}/attachTemporaryFile")
+        for n in range(0, len(files), FILES_AT_ONCE):
+            some = files[n : n + FILES_AT_ONCE]
+            reply = yield Request(
+                "POST",
+                path,
+                form=[("file", file) for file in some],
+                headers=NO_CHECK | EXPERIMENTAL,
+                repeatable=True,
+                good_for=timedelta(minutes=30),
+                accept=REFUSED_FILES,
+            )
+            left += [] if reply.ok else [(some, reply)]
+            rows = reply.json["temporaryAttachments"] if reply.ok else []
+            ids += [row["temporaryAttachmentId"] for row in rows]
+        return ids, left
+
+    def _attached_note(self, ticket: Ticket, text: str, marker: str, ids: list[str]) -> Steps[Ids]:
         sent = {"temporaryAttachmentIds": ids, "public": False, "additionalComment": {"body": text}}
         path = self.at_desk(f"/request/{ticket.id}/attachment")
         reply = yield Request("POST", path, json=sent, unless=self.commented(ticket, marker))

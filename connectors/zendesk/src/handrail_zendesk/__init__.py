@@ -32,7 +32,7 @@ from handrail import (
     Update,
     hookimpl,
 )
-from handrail_zendesk import polls, updates
+from handrail_zendesk import polls, threads, updates
 from handrail_zendesk.tickets import ZendeskTickets, inert
 
 __all__ = ["Zendesk"]
@@ -59,12 +59,12 @@ class Zendesk(ZendeskTickets):
     def create(self, handoff: Handoff) -> Steps[Ticket]:
         owner, handoff = yield from self._owner(handoff)
         wishes = yield from self.wishes(handoff)
-        final, body = wishes.handoff, self.body(wishes.handoff)
+        final = wishes.handoff
         people = yield from self._people(final)
-        uploads = yield from self._upload(body.files)
+        brief, uploads = yield from self._brief(final)
         values = {
             "subject": inert(final.subject),
-            "comment": self._comment(body.text, uploads),
+            "comment": self._comment(brief, uploads),
             **people,
             "assignee_id": owner,
             "group_id": int(wishes.group or 0),
@@ -80,8 +80,8 @@ class Zendesk(ZendeskTickets):
         return self._marked(handoff.marker)
 
     def say(self, ticket: Ticket, said: Said) -> Steps[Ticket]:
-        uploads = yield from self._upload(said.files)
-        values: dict[str, Any] = {"comment": self._comment(self.message_text(said), uploads)}
+        text, uploads = yield from self._told(said)
+        values: dict[str, Any] = {"comment": self._comment(text, uploads)}
         asks = any(message.role is Role.CUSTOMER for message in said.messages)
         back = asks and ticket.status in (Status.PENDING, Status.SOLVED)  # so does a customer's own mail
         done = yield from self._put(ticket, values | ({"status": "open"} if back else {}), said.marker)
@@ -110,7 +110,7 @@ class Zendesk(ZendeskTickets):
         return updates.events(hook)
 
     def read(self, ticket: Ticket) -> Steps[Page]:
-        return polls.read(self.base_url, ticket)
+        return threads.read(self.base_url, ticket)
 
     def poll_page(self, cursor: str | None, tickets: Sequence[Ticket], now: datetime) -> Steps[Page]:
         return polls.poll(self.base_url, self.export, cursor, tickets, now)

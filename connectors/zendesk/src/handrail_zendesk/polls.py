@@ -1,7 +1,6 @@
-"""Asking Zendesk what happened: to one ticket, to the tickets we know, or to all by the incremental export.
+"""Asking Zendesk what happened: to the tickets we know, or to all by the incremental export.
 
-Comments:  https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
-Export:    https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/
+https://developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports/
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from handrail import Names, Page, Refused, Request, Status, Steps, Ticket, Update
+from handrail import Names, Page, Request, Steps, Ticket, Update
+from handrail_zendesk.threads import comments, read, readable
 from handrail_zendesk.updates import STATUSES, Row, Seen, number, ticket_of, time
 
 LAG = 60
@@ -18,47 +18,9 @@ LAG = 60
 START = 600
 """Seconds. The export begins this long before the poll that prepared it: clocks differ."""
 EVERY = 900
-"""Seconds between looks at all known tickets beside the export, which may not tell what was deleted."""
+"""Seconds between looks at all known tickets beside the export, which may not tell what was deleted.
+The cursor is ``EXPORT/LOOK``: on a quiet account the export stands still, and the last look does not."""
 FIELDS = {"assignee_id": "assignee", "group_id": "group"}
-
-
-def read(base_url: str, ticket: Ticket) -> Steps[Page]:
-    """One ticket and its newest comments. A wrong address is a 404 too: only Zendesk's words mean deleted."""
-    reply = yield Request("GET", f"/tickets/{ticket.id}", accept=frozenset({404}))
-    if reply.status == 404:
-        if not isinstance(reply.data, dict) or reply.data.get("error") != "RecordNotFound":
-            raise Refused(f"404 for ticket {ticket.id}: is the subdomain right? {reply.excerpt}", status=404)
-        gone = {"status": Status.DELETED, "raw_status": "deleted"}
-        return Page(tickets=[ticket.model_copy(update=gone)])
-    row = reply.json["ticket"]
-    updates = yield from comments(row)
-    return Page(updates, [ticket_of(base_url, row)])
-
-
-def comments(row: Row) -> Steps[list[Update]]:
-    """The newest 100 comments of a ticket, oldest first."""
-    params: dict[str, str | int] = {"sort": "-created_at", "page[size]": 100, "include": "users"}
-    data = (yield Request("GET", f"/tickets/{row['id']}/comments", params=params)).json
-    users = {user.get("id"): user for user in data.get("users") or []}
-    found = [_comment(row, comment, users) for comment in data["comments"]]
-    return sorted((update for update in found if update), key=lambda update: update.at)
-
-
-def _comment(row: Row, comment: Row, users: dict[object, Row]) -> Update | None:
-    if not comment.get("created_at") or not _readable(comment):
-        return None
-    author = comment.get("author_id")
-    user = users.get(author, {})
-    staff = user["role"] != "end-user" if user.get("role") else author != row.get("requester_id")
-    at = time(comment["created_at"])
-    seen = Seen(str(row["id"]), at, at, comment)
-    return seen.comment(
-        comment.get("id"), comment.get("body"), comment.get("public"), staff, user.get("name")
-    )
-
-
-def _readable(comment: Row) -> bool:
-    return number(comment.get("id")) is not None and isinstance(comment.get("public"), bool)
 
 
 def poll(
@@ -66,16 +28,20 @@ def poll(
 ) -> Steps[Page]:
     """The export from its second poll on; else, and at first, every known ticket."""
     seconds = int(now.timestamp())
+    start, _, looked = (cursor or "").partition("/")
     if not export:
-        return (yield from known(base_url, "" if (cursor or "").isdigit() else cursor or "", tickets))
-    if not (cursor or "").isdigit():
+        return (yield from known(base_url, "" if start.isdigit() else start, tickets))
+    if not start.isdigit():
         page = yield from known(base_url, "", tickets)
-        return replace(page, cursor=str(seconds - START))
-    page = yield from exported(base_url, min(int(cursor or 0), seconds - LAG), tickets)
-    if page.more or int(cursor or 0) // EVERY == int(page.cursor or 0) // EVERY:
-        return page
-    states = yield from known(base_url, "9", tickets)  # since never: comments only of what moved meanwhile
-    return replace(page, updates=[*page.updates, *states.updates], tickets=states.tickets)
+        return replace(page, cursor=f"{seconds - START}/{seconds}")
+    page = yield from exported(base_url, min(int(start), seconds - LAG), tickets)
+    due = not page.more and seconds - int(looked or 0) >= EVERY
+    if due:
+        states = yield from known(
+            base_url, "9", tickets
+        )  # since never: only comments of what moved meanwhile
+        page = replace(page, updates=[*page.updates, *states.updates], tickets=states.tickets)
+    return replace(page, cursor=f"{page.cursor}/{seconds if due else looked or 0}")
 
 
 def known(base_url: str, since: str, tickets: Sequence[Ticket]) -> Steps[Page]:
@@ -135,7 +101,7 @@ def _children(event: Row, ticket: Ticket, customers: set[str | None]) -> Iterato
     moment = event.get("created_at") or event.get("timestamp")
     for child in (moment and event.get("child_events")) or []:
         seen = Seen(ticket.id, time(moment), time(moment), child)
-        if child.get("event_type") == "Comment" and _readable(child):
+        if child.get("event_type") == "Comment" and readable(child):
             staff = number(child.get("author_id")) not in customers
             yield seen.comment(child.get("id"), child.get("body"), child["public"], staff, None)
         elif child.get("event_type") == "Change":

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Any
 
-from handrail import File, Handoff, NotDone, Refused, Reply, Request, Steps, Ticket
-from handrail_zendesk import polls, refusals
-from handrail_zendesk.account import ZendeskAccount
+from handrail import Handoff, NotDone, Refused, Reply, Request, Steps, Ticket
+from handrail_zendesk import refusals, threads
+from handrail_zendesk.files import ZendeskFiles
 from handrail_zendesk.updates import number, ticket_of
 
 TRIES = 5
 """So often an update is sent again because the ticket moved; the last time without asking whether it did."""
 
 
-class ZendeskTickets(ZendeskAccount):
-    # https://developer.zendesk.com/api-reference/ticketing/tickets/ticket-attachments/
-    def _upload(self, files: Sequence[File]) -> Steps[list[str]]:
-        """Tokens live 60 minutes by the documentation, longer in older accounts: 50 fit both."""
-        tokens = []
-        for file in files:
-            reply = yield Request(
-                "POST",
-                "/uploads",
-                params={"filename": file.name},
-                body=file.content,
-                headers={"Content-Type": file.media_type},
-                repeatable=True,
-                good_for=timedelta(minutes=50),
-            )
-            tokens.append(reply.json["upload"]["token"])
-        return tokens
-
+class ZendeskTickets(ZendeskFiles):
     # https://developer.zendesk.com/api-reference/ticketing/introduction/#idempotency
     def _post(self, values: dict[str, Any], marker: str) -> Steps[Ticket]:
         ticket = {"external_id": marker} | {key: value for key, value in values.items() if value}
@@ -48,7 +30,7 @@ class ZendeskTickets(ZendeskAccount):
         if not rows:
             return None
         row = min(rows, key=lambda row: int(row["id"]))
-        written = yield from polls.comments(row)
+        written = yield from threads.comments(row)
         return ticket_of(self.base_url, row, tuple(update.id for update in written[:1]))
 
     # https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#protecting-against-ticket-update-collisions

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from handrail.steps import Reply
-from handrail.testing.desk import SimulatedFile, answer, route
+from handrail.testing.desk import Refusal, SimulatedFile, answer, route
 from handrail.testing.wire import Seen
 from handrail_jira.simulated import checks
 from handrail_jira.simulated.people import People, files_of
@@ -16,6 +16,9 @@ from handrail_jira.simulated.records import HOST, Comment, Issue, Row, User, sta
 from handrail_jira.simulated.site import PROJECT
 
 REQUEST_TYPE = {"id": "25", "name": "Get IT help", "issueTypeId": "10003"}
+MOST_FILES = 60
+WRONG = "Your request could not be created. Please check the fields."
+"""All that is said about a form: no field is named, as the platform would do."""
 FORM = {"summary": ("What do you need?", True), "description": ("Tell us more", False)}
 
 
@@ -77,9 +80,12 @@ class Service(People):
         self._desk(str(given.get("serviceDeskId")))
         values = given.get("requestFieldValues") or {}
         if str(given.get("requestTypeId")) != REQUEST_TYPE["id"] or set(values) - set(self.form):
-            raise checks.desk_error(400, "Your request could not be created. Please check the fields.")
+            raise checks.desk_error(400, WRONG)
         who = self._raised_for(given.get("raiseOnBehalfOf"))
-        fields = checks.fields(self.site, values, 2, {})
+        try:
+            fields = checks.fields(self.site, values, 2, {})
+        except Refusal:
+            raise checks.desk_error(400, WRONG) from None
         issue = self.site.create({"issuetype": "10003", **fields}, {}, who)
         issue.request_type = REQUEST_TYPE["id"]
         self.created(issue)
@@ -129,8 +135,10 @@ class Service(People):
     @route("POST", "/servicedeskapi/servicedesk/{desk}/attachTemporaryFile")
     def hold_files(self, seen: Seen, desk: str) -> Reply:
         self._desk(desk)
-        rows = []
-        for file in files_of(seen.headers.get("content-type", ""), seen.body):
+        rows, files = [], files_of(seen.headers.get("content-type", ""), seen.body)
+        if len(files) > MOST_FILES:
+            raise checks.desk_error(413, "Too many files in one request", "sd.attachment.many")
+        for file in files:
             id = f"temp{self.site.new_id()}"
             self.temporary[id] = file
             rows.append({"temporaryAttachmentId": id, "fileName": file.name})
