@@ -3,74 +3,94 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 from tests.desks import Acme, SimulatedAcme, Worlds, in_threads
 from tests.real import until
 
 from handrail import NotDone
-from handrail.gate import Gate
+from handrail.gate import QUICK_SECONDS, Gate
 from handrail.store.schema import journal
 from handrail.testing import World, a_conversation
 
+Way = Callable[[], AbstractContextManager[None]]
+
 
 @contextmanager
-def waiting(gate: Gate, seen: list[str]) -> Iterator[threading.Thread]:
-    """Another thread that wants to pass, and says what became of it."""
+def wanting(gate: Gate, way: Way, seen: list[str]) -> Iterator[None]:
+    """Another thread that wants to go this way, and says what became of it; it waits, or has gone it."""
 
     def wants() -> None:
         try:
-            with gate.passed():
+            with way():
                 seen.append("passed")
         except NotDone:
             seen.append("sent away")
 
     thread = threading.Thread(target=wants)
     thread.start()
-    until(lambda: seen or gate._changed._waiters, "it waits, or has passed")  # type: ignore[attr-defined]
-    yield thread
+    until(lambda: seen or waits(gate), "it waits, or has passed")
+    yield
     thread.join()
 
 
-def test_who_finds_no_room_waits_until_another_has_left() -> None:
-    gate, seen = Gate(1), list[str]()
-    with gate.passed():
-        with waiting(gate, seen) as thread:
-            assert seen == []
-            gate.most = 2  # nobody is told: it still waits
-            gate.halt(False)
-            thread.join()
-        assert seen == ["passed"]
+def waits(gate: Gate) -> int:
+    return len(gate._changed._waiters)  # type: ignore[attr-defined]
 
 
-def test_who_is_inside_passes_again_and_is_counted_once() -> None:
-    gate, seen = Gate(2), list[str]()
-    with gate.passed(), gate.passed(), waiting(gate, seen):
-        pass
+def taking(gate: Gate, seconds: float) -> Gate:
+    """The gate, having learned how long requests to its desk take."""
+    gate._learn(seconds)
+    return gate
+
+
+@pytest.mark.parametrize("way", [Gate.near, Gate.passed])
+def test_who_finds_no_room_waits_until_another_has_left(
+    way: Callable[[Gate], AbstractContextManager[None]],
+) -> None:
+    gate, seen, inside = Gate(1), list[str](), ExitStack()
+    inside.enter_context(way(gate))
+    with wanting(gate, lambda: way(gate), seen):
+        assert seen == []
+        inside.close()
     assert seen == ["passed"]
 
 
-def test_who_waits_while_the_process_ends_is_sent_away_and_who_has_room_goes_on() -> None:
+@pytest.mark.parametrize("way", [Gate.near, Gate.passed])
+def test_who_waits_while_the_process_ends_is_sent_away_and_who_has_room_goes_on(
+    way: Callable[[Gate], AbstractContextManager[None]],
+) -> None:
     gate, seen = Gate(1), list[str]()
-    with gate.passed(), waiting(gate, seen):
+    with way(gate), wanting(gate, lambda: way(gate), seen):
         gate.halt(True)
     assert seen == ["sent away"]
-    with gate.passed(), pytest.raises(NotDone), _elsewhere(gate):
+    with way(gate), pytest.raises(NotDone), way(gate):
         pass
     gate.halt(False)
-    with waiting(gate, seen):
+    with wanting(gate, lambda: way(gate), seen):
         pass
     assert seen == ["sent away", "passed"]
 
 
-@contextmanager
-def _elsewhere(gate: Gate) -> Iterator[None]:
-    """Pass as another thread would."""
-    gate._mine = threading.local()
-    with gate.passed():
-        yield
+def test_a_few_are_noted_ahead_once_the_desk_is_known_to_be_quick() -> None:
+    """What is noted must go out soon, and behind a slow request it would not."""
+    gate = Gate(8)
+    assert gate._room == 8
+    assert taking(gate, QUICK_SECONDS / 2)._room == 10
+    for _ in range(10):
+        taking(gate, QUICK_SECONDS * 20)
+    assert gate._room == 8
+    assert taking(Gate(1), 0.0)._room == 1
+
+
+def test_how_long_the_desk_takes_is_learned_from_what_passes() -> None:
+    gate = taking(Gate(8), 40 * QUICK_SECONDS)
+    for _ in range(50):
+        with gate.passed():
+            pass
+    assert gate._room == 10
 
 
 def test_a_request_is_not_noted_before_it_can_go_out(worlds: Worlds, acme: SimulatedAcme) -> None:
@@ -78,35 +98,52 @@ def test_a_request_is_not_noted_before_it_can_go_out(worlds: Worlds, acme: Simul
     world: World = worlds(Acme, settings={"concurrency": 1})
     handoff = world.hand_off()
     gate = world.rail.context.driver("desk").gate
-    with gate.passed():
+    with gate.near():
         thread = threading.Thread(target=lambda: world.rail.attempt(handoff.id))
         thread.start()
-        until(lambda: gate._changed._waiters, "it waits")  # type: ignore[attr-defined]
+        until(lambda: waits(gate), "it waits")
         with world.rail.context.store.read() as connection:
             assert connection.execute(journal.select()).all() == []
     thread.join()
     assert world.show(handoff)["state"] == "with_humans"
 
 
+def test_what_is_sent_away_at_the_end_of_a_process_is_due_again(worlds: Worlds, acme: SimulatedAcme) -> None:
+    world: World = worlds(Acme, settings={"concurrency": 1})
+    handoff = world.hand_off()
+    gate = world.rail.context.driver("desk").gate
+    with gate.near():
+        world.rail.context.halt(True)
+        world.rail.context._slots.halt(False)
+        world.rail.attempt(handoff.id)
+    assert acme.requests == []
+    world.rail.context.halt(False)
+    assert world.show(handoff)["last_error"] is None
+    world.run()
+    assert world.show(handoff)["state"] == "with_humans"
+
+
 def test_no_more_requests_are_under_way_than_the_desk_allows(worlds: Worlds, acme: SimulatedAcme) -> None:
-    world: World = worlds(Acme, settings={"concurrency": 2})
-    for number in range(9):
+    world: World = worlds(Acme, settings={"concurrency": 4})
+    gate = taking(world.rail.context.driver("desk").gate, 0.0)
+    for number in range(24):
         world.hand_off(a_conversation(f"question {number}", id=f"c-{number}"))
-    assert world.rail.context.seats("desk") == 3
-    most, inner, lock = [0, 0], acme.execute, threading.Lock()
+    seats = world.rail.context.seats("desk")
+    assert seats == 6
+    now, most, lock, inner = [0], [0], threading.Lock(), acme.execute
 
     def counted(seen: object) -> object:
         with lock:
-            most[0] += 1
-            most[1] = max(most)
-        until(lambda: most[0] == 2 or len(acme.cases) >= 6, "two at once")
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        until(lambda: now[0] + waits(gate) >= seats or len(acme.cases) > 12, "each is here, or waits")
         try:
             return inner(seen)  # type: ignore[arg-type]
         finally:
             with lock:
-                most[0] -= 1
+                now[0] -= 1
 
     acme.execute = counted  # type: ignore[method-assign, assignment]
-    in_threads(3, lambda _: world.rail.delivery.drain("desk", lambda: True))
-    assert len(acme.cases) == 9
-    assert most[1] == 2
+    in_threads(seats, lambda _: world.rail.delivery.drain("desk", lambda: True))
+    assert len(acme.cases) == 24
+    assert most[0] == 4

@@ -31,6 +31,7 @@ from handrail.errors import (
     Unsupported,
 )
 from handrail.fallback import give_up
+from handrail.gate import NoRoom
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
 from handrail.pace import MINUTE, TooFast
@@ -150,7 +151,7 @@ class Delivery:
             return self._pause(work, pause)
         except NotFound as gone:  # the configuration had this desk, and may have it again
             return self._later(work, str(gone), None)
-        except TooFast as early:
+        except (TooFast, NoRoom) as early:
             return self._put_off(work, early)
         except DeskError as trouble:
             return self._later(work, str(trouble), trouble.after)
@@ -270,15 +271,16 @@ class Delivery:
             handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
         return None
 
-    def _put_off(self, work: Work, early: TooFast) -> Work | None:
-        """Our own rate is used up, which is no trouble of the desk's: it counts towards nothing."""
+    def _put_off(self, work: Work, early: TooFast | NoRoom) -> Work | None:
+        """Nothing was sent, for a reason of our own: it counts for nothing, and towards nothing."""
         now = self.context.clock()
         with self.context.store.begin() as connection:
             row = self._mine(connection, work)
             since = None if row.trying_since == work.began else row.trying_since
-            delay = early.after or MINUTE.total_seconds()
+            delay = MINUTE.total_seconds() if early.after is None else early.after
             due = now + timedelta(seconds=delay)
-            self.claims.free(connection, row, due_at=due, trying_since=since)
+            state = row.state if row.ticket_id or work.operation.tries else State.ACCEPTED
+            self.claims.free(connection, row, due_at=due, trying_since=since, state=state)
             self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
             handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {early}; again in {delay:.1f} s")
         return None

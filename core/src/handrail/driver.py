@@ -151,7 +151,7 @@ class Driver:
             wire = prepare(self.connector, request, journal.round)
             entry = journal.reuse(wire, request.repeatable, lambda done: not self._expired(request, done))
             if entry is None:
-                with self.gate.passed():
+                with self.gate.near():
                     entry = journal.sending(wire, self.clock())
                     return entry, self._send(request, entry, journal, doubted=False)
         if entry.done and entry.answer:
@@ -161,7 +161,7 @@ class Driver:
             known = self._resolve(request, entry, journal)
             if known:
                 return entry, known
-        with self.gate.passed():
+        with self.gate.near():
             journal.again(entry, self.clock())
             return entry, self._send(request, entry, journal, doubted)
 

@@ -1,50 +1,82 @@
-"""The gate to one desk: how many requests this process has under way there.
+"""The gate to one desk: how many requests this process has under way there, and how many may be noted.
 
-Who delivers prepares the next request while those of others are under way (see ``Slots.seats``), and waits
-here before it is noted: a request that is noted goes out at once.
+Who delivers prepares its request while those of others are under way (see ``Slots.seats``). Noting one takes
+a commit, so a few are noted ahead, where the desk is quick: a request that is noted must soon go out.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from handrail.errors import NotDone
 
+QUICK_SECONDS = 1.0
+"""A desk that takes longer for a request gains nothing from one that is noted ahead."""
+_WEIGHT = 0.1
+
+
+class NoRoom(NotDone):
+    """Nothing was noted or sent: this process ends before its turn comes."""
+
 
 class Gate:
-    """Safe to use from several threads; one that is inside passes again without being counted twice."""
+    """Safe to use from several threads. While it is halted nobody waits: who finds no room goes."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._inside = 0
+        self._near = self._inside = 0
+        self._usual: float | None = None
         self._halted = False
         self._changed = threading.Condition()
-        self._mine = threading.local()
 
     def halt(self, halted: bool) -> None:
-        """While halted, nobody waits: who finds no room goes, who finds some ends what it has begun."""
+        """While halted, who finds room ends what it has begun, and who would have to wait goes."""
         with self._changed:
             self._halted = halted
             self._changed.notify_all()
 
     @contextmanager
-    def passed(self) -> Iterator[None]:
-        """Within it a request may be under way. Raises ``NotDone`` where there is no room, and halted."""
-        if getattr(self._mine, "inside", False):
-            yield
-            return
+    def near(self) -> Iterator[None]:
+        """Within it a request may be noted. Raises ``NoRoom`` where there is none, and halted."""
         with self._changed:
-            self._changed.wait_for(lambda: self._halted or self._inside < self.most)
-            if self._inside >= self.most:
-                raise NotDone("the process ends, and others were first")
-            self._inside += 1
-        self._mine.inside = True
+            self._wait(lambda: self._near < self._room)
+            self._near += 1
         try:
             yield
         finally:
-            self._mine.inside = False
             with self._changed:
+                self._near -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        """Within it a request may be under way. Raises ``NoRoom`` where there is none, and halted."""
+        with self._changed:
+            self._wait(lambda: self._inside < self.most)
+            self._inside += 1
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._learn(time.monotonic() - began)
                 self._inside -= 1
-                self._changed.notify()
+                self._changed.notify_all()
+
+    @property
+    def _room(self) -> int:
+        """How many may be near: some more than may pass, once it is known that they do not wait for long."""
+        quick = self._usual is not None and self._usual < QUICK_SECONDS
+        return self.most + (self.most // 4 if quick else 0)
+
+    def _learn(self, seconds: float) -> None:
+        before = seconds if self._usual is None else self._usual
+        self._usual = before + _WEIGHT * (seconds - before)
+
+    def _wait(self, room: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: self._halted or room())
+        if not room():
+            raise NoRoom("the process ends, and others were first", after=0.0)

@@ -42,8 +42,8 @@ class Slots:
     def seats(self, concurrency: int) -> int:
         """How many threads may attempt handoffs of a desk at once, that takes so many requests at once.
 
-        In the one process of SQLite a few more: they prepare and finish while the requests of others are
-        under way, which the desk's ``Gate`` counts. Many more would only wait for the interpreter.
+        In the one process of SQLite half as many more: they prepare and finish while the requests of others
+        are under way, which the desk's ``Gate`` counts. Twice as many would only wait for the interpreter.
         """
         return concurrency + concurrency // 2 if self.store.is_sqlite else concurrency
 
