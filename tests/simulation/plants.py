@@ -122,8 +122,8 @@ PLANTS = (
     _one(
         "the next try is not scheduled",
         "delivery.py",
-        '            self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)\n            handoffs.note(',
-        "            handoffs.note(",
+        '        self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)\n        handoffs.note(',
+        "        handoffs.note(",
         seed=1,
     ),
     _one(

@@ -265,24 +265,23 @@ class Delivery:
             if left <= timedelta(0):
                 return self._give_up(connection, row, work, f"gave up after {spent}: {why}")
             delay = min(max(after or 0.0, _backoff(work.operation.tries + 1)), left.total_seconds())
-            due = now + timedelta(seconds=delay)
-            self.claims.free(connection, row, due_at=due, last_error=why)
-            self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
-            handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
+            self._come_again(connection, row, delay, why, last_error=why)
         return None
+
+    def _come_again(self, connection: sa.Connection, row: Any, delay: float, why: str, **values: Any) -> None:
+        now = self.context.clock()
+        self.claims.free(connection, row, due_at=now + timedelta(seconds=delay), **values)
+        self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
+        handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
 
     def _put_off(self, work: Work, early: TooFast | NoRoom) -> Work | None:
         """Nothing was sent, for a reason of our own: it counts for nothing, and towards nothing."""
-        now = self.context.clock()
         with self.context.store.begin() as connection:
             row = self._mine(connection, work)
             since = None if row.trying_since == work.began else row.trying_since
             delay = MINUTE.total_seconds() if early.after is None else early.after
-            due = now + timedelta(seconds=delay)
             state = row.state if row.ticket_id or work.operation.tries else State.ACCEPTED
-            self.claims.free(connection, row, due_at=due, trying_since=since, state=state)
-            self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
-            handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {early}; again in {delay:.1f} s")
+            self._come_again(connection, row, delay, str(early), trying_since=since, state=state)
         return None
 
     def _pause(self, work: Work, pause: DeskPaused) -> Work | None:
