@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from tests.desks import SimulatedAcme, Worlds
 
 from handrail import Handoff
+from handrail.driver import START_SECONDS
 from handrail.store import handoffs
-from handrail.testing import World, a_conversation
+from handrail.testing import World, a_conversation, a_file
 
 pytest_plugins = ["tests.stores"]
 
@@ -87,6 +88,42 @@ def test_waiting_for_our_own_rate_gives_nothing_up(worlds: Worlds, acme: Simulat
     assert states(world, given) == ["with_humans"] * 8
     assert len(acme.cases) == 8
     assert world.show(given[7])["last_error"] is None
+
+
+def test_a_handoff_of_which_a_part_is_on_the_desk_is_no_new_one(worlds: Worlds, acme: SimulatedAcme) -> None:
+    """Whoever reads the desk meanwhile must know that it is being created."""
+    world = worlds(settings={"rate": 1})
+    handoff = world.hand_off(files=[a_file()])
+    world.run()
+    assert len(acme.seen("POST /files")) == 1
+    assert world.show(handoff)["state"] == "delivering"
+    untouched = world.hand_off(a_conversation("another", id="c-2"))
+    world.rail.context.driver("desk").rest_for(None)
+    world.run()
+    assert world.show(untouched)["state"] == "accepted"
+    world.run(within=600)
+    assert states(world, [handoff, untouched]) == ["with_humans"] * 2
+
+
+def test_a_request_that_could_not_go_out_in_time_is_nobody_s_trouble(
+    worlds: Worlds, acme: SimulatedAcme
+) -> None:
+    world = worlds()
+    handoff = world.hand_off()
+    driver = world.rail.context.driver("desk")
+
+    class Slow:
+        def take(self, now: Any) -> None:
+            driver._pace = None
+            world.clock.advance(START_SECONDS + 1)
+
+    driver._pace = Slow()  # type: ignore[assignment]
+    world.rail.attempt(handoff.id)
+    shown = world.show(handoff)
+    assert (shown["state"], shown["last_error"], acme.requests) == ("accepted", None, [])
+    world.run()
+    assert world.show(handoff)["state"] == "with_humans"
+    assert len(acme.seen("POST /cases")) == 1
 
 
 def test_the_rate_does_not_make_a_desk_that_is_down_any_younger(worlds: Worlds, acme: SimulatedAcme) -> None:

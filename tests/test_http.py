@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import socket
 import ssl
 import threading
@@ -268,6 +269,20 @@ def test_a_server_of_an_old_tls_is_not_done(tmp_path: Path, tls: Any) -> None:
 
 
 # It may have happened.
+
+
+def test_a_record_that_is_wrong_behind_the_handshake_is_unsure(
+    tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a balancer writes past TLS into the connection is told in the words of a failed handshake."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+
+    def past_tls(connection: socket.socket, _head: bytes) -> None:
+        with socket.socket(fileno=os.dup(connection.fileno())) as bare:
+            bare.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(past_tls, tls) as port, pytest.raises(Unsure):
+        sent(f"https://localhost:{port}")
 
 
 @pytest.mark.parametrize("kind", ["lose", "reset", "half", "hang"])

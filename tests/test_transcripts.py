@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from handrail.errors import InputError
 from handrail.model import Conversation, Customer, Message, Role
+from handrail.parsing import Twice, parsed
 from handrail.transcripts import conversation_from, read_conversations, transfer_summary
 
 AIRLINE = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "tau-bench-airline.jsonl"
@@ -508,6 +509,17 @@ def test_real_conversations_are_read_whole() -> None:
         assert conversation.fields == {"task_id": source["task_id"], "trial": source["trial"]}
 
 
+def test_a_key_that_stands_twice_far_within_costs_no_more_than_its_text() -> None:
+    """Each object around it would keep a place of its own, longer than the last."""
+    name = "a" * 1000
+    text = "".join([f'{{"{name}": ' * 300, '{"b": 1, "b": 2}', "}" * 300])
+    place, found = parsed(text, "-"), 0
+    while isinstance(place, Twice):
+        assert len(place.field) <= 200
+        place, found = place.get(name), found + 1
+    assert found == 301
+
+
 SAID = '"messages": [{"role": "customer", "text": "hello"}]'
 
 
@@ -521,6 +533,7 @@ SAID = '"messages": [{"role": "customer", "text": "hello"}]'
             "messages[1].text",
         ),
         (f'{{{SAID}, "fields": {{"a": [1, {{"b": {{"c": 1, "c": 1}}}}]}}}}', "fields.a[1].b.c"),
+        (f'{{{SAID}, "fields": {{"a": [[1, {{"b": 1, "b": 1}}]]}}}}', "fields.a[0][1].b"),
     ],
 )
 def test_a_key_that_stands_twice_is_named_and_the_other_conversations_are_read(

@@ -964,6 +964,18 @@ def test_a_twin_that_cannot_be_merged_is_closed_with_a_note_that_names_the_first
         assert next(each for each in running.desk.tickets if each.id == kept).status == "Open"
 
 
+def test_what_we_wrote_on_a_twin_makes_it_nobody_elses_when_closing_it_is_tried_again(clock: Clock) -> None:
+    with world(clock, merge=None) as running:
+        kept, twin = twins_after_doubt(running)
+        running.desk.fault("status", on=f"PUT /tickets/{twin}", status=503)
+        running.let_pass(1200)
+        closed = next(each for each in running.desk.tickets if each.id == twin)
+        assert closed.status == "Closed"
+        assert [f"The same handoff as ticket {kept}" in each.body for each in closed.comments].count(
+            True
+        ) == 1
+
+
 def test_a_twin_that_was_merged_brings_no_update_of_ours(clock: Clock) -> None:
     with world(clock) as running:
         kept, _ = twins_after_doubt(running)
@@ -1005,14 +1017,16 @@ def test_a_twin_that_has_ended_is_left_alone() -> None:
 
 def test_a_merge_that_is_refused_is_not_asked_for_in_another_way() -> None:
     twin_and_ours = answer([row(35), row(36)])
-    replies = [refusal("ticket_ids"), answer(said_row(1, "x"), 201), answer(row(36, status=5))]
+    noted = [answer([]), answer(said_row(1, "x"), 201)]
+    replies = [refusal("ticket_ids"), *noted, answer(row(36, status=5))]
     nobody_wrote = thread(id=36)
     run = Run(
         freshdesk().sweep(handoff(), ticket()), twin_and_ours, *[answer([])] * 3, nobody_wrote, *replies
     )
-    assert run.sent[5:] == ["PUT /tickets/merge", "POST /tickets/36/notes", "PUT /tickets/36"]
+    said_once = ["GET /tickets/36/conversations", "POST /tickets/36/notes"]
+    assert run.sent[5:] == ["PUT /tickets/merge", *said_once, "PUT /tickets/36"]
     assert (run.requests[-1].json, run.result) == ({"status": 5}, ["36"])
-    assert all(request.repeatable for request in run.requests[5:])
+    assert all(request.repeatable or request.method == "GET" for request in run.requests[5:])
 
 
 @pytest.mark.parametrize("wrote", ["human_replies", "human_notes", "customer_replies"])

@@ -31,10 +31,10 @@ from handrail.errors import (
     Unsupported,
 )
 from handrail.fallback import give_up
-from handrail.gate import NoRoom
+from handrail.gate import HeldBack
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
-from handrail.pace import MINUTE, TooFast
+from handrail.pace import MINUTE
 from handrail.roads import READS
 from handrail.steps import Steps
 from handrail.store import desks, handoffs, operations, updates
@@ -151,7 +151,7 @@ class Delivery:
             return self._pause(work, pause)
         except NotFound as gone:  # the configuration had this desk, and may have it again
             return self._later(work, str(gone), None)
-        except (TooFast, NoRoom) as early:
+        except HeldBack as early:
             return self._put_off(work, early)
         except DeskError as trouble:
             return self._later(work, str(trouble), trouble.after)
@@ -239,9 +239,9 @@ class Delivery:
             ticket = ticket_of(connection, row)
         if ticket is None:
             return
-        handoff, connector = Handoff.model_validate_json(row.body), self.context.connector(row.desk)
+        handoff, desk = Handoff.model_validate_json(row.body), row.desk
         try:
-            twins = self.context.ask(row.desk, lambda: connector.sweep(handoff, ticket))
+            twins = self.context.ask(desk, lambda: self.context.connector(desk).sweep(handoff, ticket))
         except HandrailError as error:
             return self._sweep_later(row, n, str(error))
         with self.context.store.begin() as connection:
@@ -274,14 +274,15 @@ class Delivery:
         self.context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
         handoffs.note(connection, row.id, now, f"attempt {row.attempts}: {why}; again in {delay:.1f} s")
 
-    def _put_off(self, work: Work, early: TooFast | NoRoom) -> Work | None:
+    def _put_off(self, work: Work, early: HeldBack) -> Work | None:
         """Nothing was sent, for a reason of our own: it counts for nothing, and towards nothing."""
         with self.context.store.begin() as connection:
             row = self._mine(connection, work)
             since = None if row.trying_since == work.began else row.trying_since
             delay = MINUTE.total_seconds() if early.after is None else early.after
-            state = row.state if row.ticket_id or work.operation.tries else State.ACCEPTED
-            self._come_again(connection, row, delay, str(early), trying_since=since, state=state)
+            self._come_again(
+                connection, row, delay, str(early), trying_since=since, state=_unbegun(connection, row)
+            )
         return None
 
     def _pause(self, work: Work, pause: DeskPaused) -> Work | None:
@@ -290,7 +291,7 @@ class Delivery:
         with self.context.store.begin() as connection:
             row = self._mine(connection, work)
             desks.change(connection, row.desk, paused_because=str(pause), paused_at=now)
-            state = row.state if row.ticket_id else State.ACCEPTED
+            state = _unbegun(connection, row)
             self.claims.park(connection, row, f"{row.desk} is paused: {pause}", state=state)
             handoffs.note(connection, row.id, now, f"{row.desk} does not accept our credentials: {pause}")
         return None
@@ -353,6 +354,13 @@ class Delivery:
 
 _ENDED = "was a twin of {} and is ended"
 _LEFT_OPEN = "is a twin of {}; people have written on it, so it stays open; nothing comes back from it"
+
+
+def _unbegun(connection: sa.Connection, row: Any) -> str:
+    """The state of a handoff that waits again: as before, where nothing of it can be on the desk."""
+    return str(row.state) if row.ticket_id or operations.in_doubt(connection, row.id) else State.ACCEPTED
+
+
 _MAY_LACK = ("group", "urgency")
 _DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
 

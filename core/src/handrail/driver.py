@@ -24,7 +24,7 @@ from handrail.errors import (
     Refused,
     Unsure,
 )
-from handrail.gate import Gate
+from handrail.gate import Gate, TooLate
 from handrail.journal import Entry, Journal
 from handrail.pace import Pace, TooFast
 from handrail.steps import Exchange, Names, Reply, Step, Steps, Token
@@ -283,7 +283,7 @@ class Driver:
                 raise
         with self.gate.passed():
             if noted and (self.clock() - noted).total_seconds() > START_SECONDS:  # a peer may think us dead
-                raise NotDone("too much time has passed between noting a request and sending it")
+                raise TooLate("too much time passed before the request could go out", after=0.0)
             return self.transport.send(wire, self.connector.headers(token))
 
     def _judge(self, reply: Reply, request: Exchange) -> Exception:

@@ -18,8 +18,16 @@ QUICK_SECONDS = 1.0
 _WEIGHT = 0.1
 
 
-class NoRoom(NotDone):
-    """Nothing was noted or sent: this process ends before its turn comes."""
+class HeldBack(NotDone):
+    """Nothing was sent, for a reason of our own: the desk has nothing to do with it."""
+
+
+class NoRoom(HeldBack):
+    """This process ends before its turn comes."""
+
+
+class TooLate(HeldBack):
+    """A request was noted and did not go out soon: a peer may take us for dead, and send it."""
 
 
 class Gate:

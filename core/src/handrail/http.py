@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from traceback import walk_tb
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,26 +125,13 @@ _BEFORE_SENDING = (
 )
 
 
-_HANDSHAKE = frozenset(
-    {
-        "WRONG_VERSION_NUMBER",  # no TLS at all: the port of plain HTTP
-        "UNSUPPORTED_PROTOCOL",
-        "NO_PROTOCOLS_AVAILABLE",
-        "TLSV1_ALERT_PROTOCOL_VERSION",
-        "SSLV3_ALERT_HANDSHAKE_FAILURE",
-        "TLSV1_UNRECOGNIZED_NAME",
-    }
-)
-"""Reasons of the ssl module that only a handshake has, before which no request leaves."""
-
-
 def _outcome(error: requests.RequestException, peer: str) -> NotDone | Unsure | Refused:
     """How an exchange ended that brought no whole answer. The message names no address and no header."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NotDone(f"{peer} did not accept the connection in time")
     if isinstance(error, requests.exceptions.SSLError) and _caused_by(error, ssl.SSLCertVerificationError):
         return NotDone(f"{peer}'s TLS certificate is not valid; nothing was sent")
-    if any(each.reason in _HANDSHAKE for each in _causes(error) if isinstance(each, ssl.SSLError)):
+    if any(map(_is_of_handshake, _causes(error))):
         return NotDone(f"{peer} and we agree on no TLS; nothing was sent: look at url and its port")
     if isinstance(error, requests.exceptions.ProxyError):
         return NotDone(f"the proxy did not connect to {peer}")
@@ -154,6 +142,14 @@ def _outcome(error: requests.RequestException, peer: str) -> NotDone | Unsure | 
     if isinstance(error, requests.exceptions.Timeout):
         return Unsure(f"{peer} did not answer in time")
     return Unsure("the connection broke before the whole answer was read")
+
+
+def _is_of_handshake(error: BaseException) -> bool:
+    """True for what was raised while the two sides agreed on TLS, before which no request leaves.
+
+    The reason alone does not tell: a later record may be as wrong as the first.
+    """
+    return any(frame.f_code.co_name == "do_handshake" for frame, _ in walk_tb(error.__traceback__))
 
 
 def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from handrail.errors import NotDone
+from handrail.gate import HeldBack
 from handrail.store import Store, desks
 from handrail.store.schema import paces
 
 MINUTE = timedelta(minutes=1)
 
 
-class TooFast(NotDone):
+class TooFast(HeldBack):
     """The desk was not asked: as many requests as the configuration allows were sent already."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NoReturn
 
 from handrail.errors import InputError
@@ -17,6 +18,7 @@ _CURES = {
     "Unterminated string starting at": "the text is not closed; the file may have been cut off",
     "Expecting ',' delimiter": "a comma or bracket is missing, or a quote inside a text needs \\ before it",
 }
+_LONGEST_FIELD = 200
 Pairs = list[tuple[str, Any]]
 
 
@@ -40,20 +42,26 @@ def _each_once(pairs: Pairs) -> dict[str, Any]:
 def _marked(pairs: Pairs) -> dict[str, Any]:
     """The object; a ``Twice`` where a key stands twice in it, or in an object within it."""
     counts = Counter(name for name, _ in pairs)
-    fields = [*(name for name, count in counts.items() if count > 1), *_within(pairs)]
-    if not fields:
+    fields = chain((name for name, count in counts.items() if count > 1), _within(pairs))
+    field = next(fields, None)
+    if field is None:
         return dict(pairs)
     made = Twice(pairs)
-    made.field = fields[0]
+    made.field = field[:_LONGEST_FIELD]
     return made
 
 
 def _within(pairs: Pairs) -> Iterator[str]:
-    for name, value in pairs:
-        many = isinstance(value, list)
-        for number, one in enumerate(value if many else [value]):
-            if isinstance(one, Twice):
-                yield f"{name}[{number}].{one.field}" if many else f"{name}.{one.field}"
+    return chain.from_iterable(_places(name, value) for name, value in pairs)
+
+
+def _places(place: str, value: Any) -> Iterator[str]:
+    """Where keys stand twice in a value that stands at ``place``."""
+    if isinstance(value, Twice):
+        yield f"{place}.{value.field}"
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            yield from _places(f"{place}[{number}]", one)
 
 
 def _no_constant(name: str) -> NoReturn:

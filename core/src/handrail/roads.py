@@ -189,7 +189,8 @@ class Roads:
     def read_step(self, desk_and_ticket: str, n: int) -> None:
         """The job: read one ticket, for what happened on it before we knew that it was ours."""
         desk, _, ticket_id = desk_and_ticket.partition("/")
-        if not self.context.connector(desk).can & (Can.POLL | Can.WEBHOOK):
+        known = self.context.config.desks.get(desk)
+        if known is None or not known.can & (Can.POLL | Can.WEBHOOK):
             return
         try:
             self._take_page(desk, self._page_of(desk, ticket_id), keep_cursor=True)

@@ -25,7 +25,7 @@ class FreshdeskTwins(FreshdeskTickets):
                 yield from self._leave(twin, ticket)
                 twins.append(LeftOpen(twin.id))
             else:
-                yield from self._end(twin.id, ticket)
+                yield from self._end(twin, ticket)
                 twins.append(twin.id)
         return twins
 
@@ -45,9 +45,13 @@ class FreshdeskTwins(FreshdeskTickets):
         yield from asked(Request("POST", path, json=note, repeatable=True))
 
     # https://developers.freshdesk.com/api/#ticket_merge (PUT by some sources, POST by others)
-    def _end(self, twin: str, ticket: Ticket) -> Steps[None]:
+    def _end(self, twin: Ticket, ticket: Ticket) -> Steps[None]:
         """Merge a twin into the ticket; where that is refused, close it with a note that names the first."""
-        given = {"primary_id": int(ticket.id), "ticket_ids": [int(twin)], "convert_recepients_to_cc": False}
+        given = {
+            "primary_id": int(ticket.id),
+            "ticket_ids": [int(twin.id)],
+            "convert_recepients_to_cc": False,
+        }
         for method in ("PUT", "POST"):
             reply: Reply = yield Request(
                 method, "/tickets/merge", json=given, repeatable=True, accept=NOT_MERGED
@@ -56,6 +60,5 @@ class FreshdeskTwins(FreshdeskTickets):
                 return
             if reply.status not in (404, 405):
                 break
-        note = {"body": f"<p>The same handoff as ticket {int(ticket.id)}: go on there.</p>", "private": True}
-        yield from asked(Request("POST", f"/tickets/{twin}/notes", json=note, repeatable=True))
-        yield from asked(Request("PUT", f"/tickets/{twin}", json={"status": 5}, repeatable=True))
+        yield from self._say_once(twin, f"The same handoff as ticket {ticket.id}: please go on there.")
+        yield from asked(Request("PUT", f"/tickets/{twin.id}", json={"status": 5}, repeatable=True))

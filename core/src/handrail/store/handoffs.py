@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -205,9 +205,16 @@ def parked(connection: sa.Connection, desk: str | None, limit: int = -1) -> Sequ
 
 def desks_in_use(connection: sa.Connection) -> set[str]:
     """The desks for which handoffs wait, those included that the configuration does not have any more."""
-    due = sa.select(handoffs.c.desk).where(handoffs.c.due_at.is_not(None)).distinct()
-    parked = sa.select(handoffs.c.desk).where(handoffs.c.parked_at.is_not(None)).distinct()
-    return {*connection.execute(due).scalars(), *connection.execute(parked).scalars()}
+    return {*_desks_with(connection, handoffs.c.due_at), *_desks_with(connection, handoffs.c.parked_at)}
+
+
+def _desks_with(connection: sa.Connection, column: sa.Column[Any]) -> Iterator[str]:
+    """The desks of rows that have a value there: from one to the next by the index, past all rows between."""
+    following = sa.select(sa.func.min(handoffs.c.desk)).where(column.is_not(None))
+    desk = connection.execute(following).scalar()
+    while desk is not None:
+        yield desk
+        desk = connection.execute(following.where(handoffs.c.desk > desk)).scalar()
 
 
 def leased(connection: sa.Connection, holder: str) -> Sequence[sa.Row[Any]]:
