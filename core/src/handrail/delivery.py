@@ -67,8 +67,10 @@ class Delivery:
     def step(self, id: str, n: int) -> None:
         """The job: an attempt, unless the row has moved on since the job was written."""
         with self.context.store.read() as connection:
-            desk = handoffs.get(connection, id).desk
-        with self.context.slot(desk, patient=n >= 0) as taken:
+            row = handoffs.get(connection, id)
+        if 0 <= n < row.n:  # the hands of a worker were faster: no slot need be taken to see that
+            return
+        with self.context.slot(row.desk, patient=n >= 0) as taken:
             if taken:
                 self._work(self.claims.of(id, n))
             elif n >= 0:
@@ -218,7 +220,10 @@ class Delivery:
             elif not row.ticket_id and abs(now - work.began) > SLOW:  # who polled meanwhile did not know it
                 self._read_soon(connection, work, ticket.id)
             known = {"trying_since": None, "ticket_id": ticket.id, "last_error": error, "state": state}
-            return self.claims.go_on(connection, row, now, **known) or work.following(connection)
+            next_work = self.claims.go_on(connection, row, now, **known) or work.following(connection)
+            if ticket.id != row.ticket_id:
+                self.inbox.created(connection, row, ticket)
+            return next_work
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""

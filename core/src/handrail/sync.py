@@ -54,9 +54,10 @@ class Inbox:
             yield connection
 
     def delivered(self, connection: sa.Connection, row: Any, ticket: Ticket) -> str:
-        """Our own operation succeeded: the ticket is as the desk says; a new one is an update of its own.
+        """Our own operation succeeded: the ticket is as the desk says.
 
-        ``row`` is the handoff as it was before; returns the state that it has now.
+        ``row`` is the handoff as it was before; returns the state that it has now. A new ticket is to be
+        told by ``created``.
         """
         at = ticket.updated_at or self.context.clock()
         new = ticket.id != row.ticket_id
@@ -69,19 +70,23 @@ class Inbox:
         # By our clock, which may be fast, what people do next would be late: a new ticket has no other past.
         since = ticket.updated_at if new else at
         updates.save_ticket(connection, row.desk, row.id, ticket, new=new, status_at=since)
-        if new:
-            created = Update(
-                id=f"created:{ticket.id}",
-                kind=UpdateKind.CREATED,
-                ticket_id=ticket.id,
-                at=at,
-                status=ticket.status,
-                raw_status=ticket.raw_status,
-                text=ticket.url,
-                group=ticket.group,
-            )
-            self._store(connection, row, created)
         return self._state(connection, row, ticket.id, ticket.status, at, first=new)
+
+    def created(self, connection: sa.Connection, row: Any, ticket: Ticket) -> None:
+        """Tell of a new ticket. Best at the end of a transaction: updates are numbered in the order of
+        commits, so whoever else stores one waits for ours.
+        """
+        created = Update(
+            id=f"created:{ticket.id}",
+            kind=UpdateKind.CREATED,
+            ticket_id=ticket.id,
+            at=ticket.updated_at or self.context.clock(),
+            status=ticket.status,
+            raw_status=ticket.raw_status,
+            text=ticket.url,
+            group=ticket.group,
+        )
+        self._store(connection, row, created)
 
     def happened(self, connection: sa.Connection, row: Any, kind: UpdateKind, id: str, text: str) -> bool:
         """Store what no desk said but what follows from the time; False where it is stored already."""

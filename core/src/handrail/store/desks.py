@@ -16,7 +16,7 @@ from handrail.store.schema import desks, hooks
 
 _DESK = desks.select().where(desks.c.name == sa.bindparam("name"))
 _CHANGE = desks.update().where(desks.c.name == sa.bindparam("this"))
-_LOCK = sa.select(desks.c.name).where(desks.c.name == sa.bindparam("name")).with_for_update()
+_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("name"), 0)))
 _HOOK = hooks.select().where(hooks.c.id == sa.bindparam("id"))
 _HOOK_LOCKED = _HOOK.with_for_update()
 _ADD_HOOK = hooks.insert()
@@ -36,10 +36,12 @@ def change(connection: sa.Connection, name: str, **values: Any) -> None:
 
 
 def lock(connection: sa.Connection, name: str) -> None:
-    """Keep others who lock this desk out until the commit."""
-    if connection.execute(_LOCK, {"name": name}).first() is None:
-        insert_missing(connection, desks, {"name": name, "poll_n": 0})
-        connection.execute(_LOCK, {"name": name})
+    """Keep others who lock this desk out until the commit, and nobody else; on SQLite there is one writer.
+
+    Not by its row: who attempts a handoff holds that, so that the desk stays paused or not.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK, {"name": f"handrail desk {name}"})
 
 
 def paused(connection: sa.Connection, name: str, *, lock: bool = False) -> str | None:
