@@ -2,7 +2,7 @@
 
     uv run python tests/benchmarks/all.py [--rows 1000000]
 
-It takes about half an hour and 10 GB in the temporary folder. Nothing else should run on the machine.
+It takes about twenty minutes and 10 GB in the temporary folder. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
