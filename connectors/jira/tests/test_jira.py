@@ -227,7 +227,9 @@ def test_trap_01_a_look_with_expired_credentials_makes_no_second_issue(start: St
     world.run(within=0)
     right, world.desk.api_token = world.desk.api_token, "expired"
     world.run(within=3600)
-    assert world.show(lost)["state"] == State.ACCEPTED
+    shown = world.show(lost)
+    assert shown["state"] == State.DELIVERING, "its issue may be there: what happens on it may be ours"
+    assert "is paused" in shown["last_error"]
     world.desk.api_token = right
     world.rail.retry(lost.id)
     world.run(within=600)
