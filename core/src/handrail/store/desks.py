@@ -50,9 +50,9 @@ def paused(connection: sa.Connection, name: str, *, lock: bool = False) -> str |
 
 
 def all_paused(connection: sa.Connection) -> Sequence[str]:
-    return (
-        connection.execute(sa.select(desks.c.name).where(desks.c.paused_because.is_not(None))).scalars().all()
-    )
+    """In the order in which their rows are locked."""
+    query = sa.select(desks.c.name).where(desks.c.paused_because.is_not(None))
+    return connection.execute(query.order_by(desks.c.name)).scalars().all()
 
 
 def add_hook(

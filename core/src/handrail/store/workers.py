@@ -31,7 +31,7 @@ def forget(connection: sa.Connection, name: str) -> None:
 
 
 def take_slot(connection: sa.Connection, id: str, desk: str, holder: str, most: int) -> bool:
-    """Take one of a desk's slots; False where all are taken. The caller has locked the desk's row.
+    """Take one of a desk's slots; False where all are taken. The caller has locked the desk.
 
     Those of processes that have certainly ended are free: where no worker runs, nobody else finds that out.
     """
