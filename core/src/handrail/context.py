@@ -87,7 +87,6 @@ class Context:
                 why = desks.paused(connection, desk)
             if why is not None:
                 raise DeskPaused(f"{desk} is paused: {why}; `handrail check` resumes it")
-        self.connector(desk)
         with self._slots.of(desk, self.seats(desk), WAIT_SECONDS) as taken:
             if not taken:
                 raise NotDone(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,7 @@ class Gate:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._near = self._inside = 0
+        self._count: Counter[str] = Counter()
         self._usual: float | None = None
         self._halted = False
         self._changed = threading.Condition()
@@ -49,29 +50,31 @@ class Gate:
     @contextmanager
     def near(self) -> Iterator[None]:
         """Within it a request may be noted. Raises ``NoRoom`` where there is none, and halted."""
-        with self._changed:
-            self._wait(lambda: self._near < self._room)
-            self._near += 1
-        try:
+        with self._counted("near", lambda: self._room):
             yield
-        finally:
-            with self._changed:
-                self._near -= 1
-                self._changed.notify_all()
 
     @contextmanager
     def passed(self) -> Iterator[None]:
         """Within it a request may be under way. Raises ``NoRoom`` where there is none, and halted."""
+        with self._counted("inside", lambda: self.most):
+            began = time.monotonic()
+            try:
+                yield
+            finally:
+                self._learn(time.monotonic() - began)
+
+    @contextmanager
+    def _counted(self, place: str, most: Callable[[], int]) -> Iterator[None]:
         with self._changed:
-            self._wait(lambda: self._inside < self.most)
-            self._inside += 1
-        began = time.monotonic()
+            self._changed.wait_for(lambda: self._halted or self._count[place] < most())
+            if self._count[place] >= most():
+                raise NoRoom("the process ends, and others were first", after=0.0)
+            self._count[place] += 1
         try:
             yield
         finally:
             with self._changed:
-                self._learn(time.monotonic() - began)
-                self._inside -= 1
+                self._count[place] -= 1
                 self._changed.notify_all()
 
     @property
@@ -81,10 +84,6 @@ class Gate:
         return self.most + (self.most // 4 if quick else 0)
 
     def _learn(self, seconds: float) -> None:
-        before = seconds if self._usual is None else self._usual
-        self._usual = before + _WEIGHT * (seconds - before)
-
-    def _wait(self, room: Callable[[], bool]) -> None:
-        self._changed.wait_for(lambda: self._halted or room())
-        if not room():
-            raise NoRoom("the process ends, and others were first", after=0.0)
+        with self._changed:
+            before = seconds if self._usual is None else self._usual
+            self._usual = before + _WEIGHT * (seconds - before)
