@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from handrail import File, Handoff, Message, Reply, Request, Role, Steps, Ticket
 from handrail_jira import refusals, updates
@@ -49,16 +50,8 @@ class JiraIssues(JiraFields):
         """Files of an issue; what Jira does not take is said in a comment, whose id is returned."""
         ours: tuple[str, ...] = ()
         path = self.at(f"/issue/{ticket.id}/attachments")
-        for n in range(0, len(files), FILES_AT_ONCE):
-            some = files[n : n + FILES_AT_ONCE]
-            reply = yield Request(
-                "POST",
-                path,
-                form=[("file", file) for file in some],
-                headers=NO_CHECK,
-                accept=REFUSED_FILES,
-                unless=self._attached(ticket, some),
-            )
+        for n, some in in_forms(files):
+            reply = yield upload(path, some, headers=NO_CHECK, unless=self._attached(ticket, some))
             if not (reply.ok or reply.found):
                 ours += yield from self._not_attached(ticket, some, reply, f"{marker}-files{n or ''}")
         return ours
@@ -109,3 +102,14 @@ def _is_of(row: Row, marker: str) -> bool:
     text = json.dumps([fields.get("summary"), fields.get("description")], default=str)
     mark = rf"(?<![\w-])(?:{re.escape(marker)}|{word_of(marker)})(?![\w-])"
     return value == marker or token(marker) in (fields.get("labels") or []) or bool(re.search(mark, text))
+
+
+def in_forms(files: Sequence[File]) -> Iterator[tuple[int, Sequence[File]]]:
+    """The files that one form takes at once, each time with the number of the first."""
+    for n in range(0, len(files), FILES_AT_ONCE):
+        yield n, files[n : n + FILES_AT_ONCE]
+
+
+def upload(path: str, files: Sequence[File], **more: Any) -> Request:
+    """A form with files; what Jira says of those that it does not take is for the caller."""
+    return Request("POST", path, form=[("file", file) for file in files], accept=REFUSED_FILES, **more)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from handrail import File, Handoff, Refused, Reply, Request, Steps, Ticket, Wishes
 from handrail_jira import refusals, updates
 from handrail_jira.customers import EXPERIMENTAL, Row
 from handrail_jira.fields import PROPERTY
 from handrail_jira.forms import WRONG, JiraForms
-from handrail_jira.issues import FILES_AT_ONCE, NO_CHECK, REFUSED_FILES, Ids
+from handrail_jira.issues import NO_CHECK, Ids, in_forms, upload
 
 TRIES = 6
 """So often an update is sent again without what Jira refused."""
@@ -88,17 +89,9 @@ class JiraService(JiraForms):
         ids: list[str] = []
         left: list[tuple[Sequence[File], Reply]] = []
         path = self.at_desk(f"/servicedesk/{(yield from self.of('desk'))['id']}/attachTemporaryFile")
-        for n in range(0, len(files), FILES_AT_ONCE):
-            some = files[n : n + FILES_AT_ONCE]
-            reply = yield Request(
-                "POST",
-                path,
-                form=[("file", file) for file in some],
-                headers=NO_CHECK | EXPERIMENTAL,
-                repeatable=True,
-                good_for=timedelta(minutes=30),
-                accept=REFUSED_FILES,
-            )
+        held: dict[str, Any] = {"repeatable": True, "good_for": timedelta(minutes=30)}
+        for _, some in in_forms(files):
+            reply = yield upload(path, some, headers=NO_CHECK | EXPERIMENTAL, **held)
             left += [] if reply.ok else [(some, reply)]
             rows = reply.json["temporaryAttachments"] if reply.ok else []
             ids += [row["temporaryAttachmentId"] for row in rows]
