@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from handrail.text import clean
 from handrail.transcripts import transfer_summary
 
 MAX_KEY = 200
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Wish:
     flow: str | None = None
     collecting: bool = False
     """True where the flow waits, at most ``until``, for answers."""
+
+
+_NOT_GIVEN = {"key", "files", "until", "decision", "flow", "collecting"}
+"""What of a wish is the key itself, is compared on its own, or is the policy's."""
+_GIVEN = tuple(each.name for each in fields(Wish) if each.name not in _NOT_GIVEN)
 
 
 def accept(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
@@ -146,13 +152,11 @@ def _draft(context: Context, conversation: Conversation, wish: Wish) -> Handoff:
 
 def _digest(conversation: Conversation, wish: Wish) -> str:
     """What makes two requests under one key the same: all that the caller gave, as it was given."""
-    none = {"key": None, "files": (), "until": None, "decision": None}
-    wished = asdict(replace(wish, **none))  # type: ignore[arg-type]
-    wished = {name: value for name, value in wished.items() if name not in ("flow", "collecting")}
+    wished = [getattr(wish, name) for name in _GIVEN]
     files = [file.model_dump(mode="json") for file in wish.files]
     known = conversation.model_dump(mode="json", exclude={"messages"})
     said = conversation.model_dump_json(include={"messages"})  # most of it, and nothing in it needs an order
-    content = json.dumps([known, wished, files], sort_keys=True)
+    content = _SORTED.encode([known, wished, files])
     return hashlib.sha256(f"{content}\n{said}".encode()).hexdigest()
 
 
