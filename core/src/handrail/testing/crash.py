@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from handrail.connector import Connector
 from handrail.http import Http
 from handrail.mail import MailTransport
 from handrail.model import Message, Role
+from handrail.plugins import connectors
 from handrail.testing.clock import Clock
 from handrail.testing.desk import SimulatedDesk
 from handrail.testing.world import World, a_conversation
@@ -51,8 +53,6 @@ class _Elsewhere(SimulatedDesk):
 
 def _live(order: dict[str, Any]) -> None:
     """Tell the story in this process, until the step at which it dies."""
-    from handrail.plugins import connectors
-
     _die_at(order["step"])
     clock = Clock(datetime.fromisoformat(order["now"]))
     kind: type[Connector] = connectors()[order["connector"]]
@@ -117,6 +117,8 @@ class Mortals:
 def main() -> None:
     for module in ("dbos", "alembic.command", "handrail.rail", "handrail.brief"):
         import_module(module)  # once, for all children
+    connectors()
+    gc.freeze()  # what is there before the fork is nothing that a child need look through
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
