@@ -344,6 +344,23 @@ def test_after_giving_up_the_fallback_says_that_the_first_may_hold_a_ticket(
     assert "it may hold a ticket all the same" in backup.texts()[0]
 
 
+def test_what_a_desk_that_was_given_up_may_hold_cannot_be_cancelled(
+    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+) -> None:
+    world = worlds(backup=backup, give_up_after=timedelta(hours=2))
+    acme.fault("lose", on="POST /cases", when="after")
+    acme.fault("status", status=503, times=999)
+    backup.fault("status", status=429, retry_after="3600")
+    handoff = world.hand_off()
+    world.let_pass(7250)
+    shown = world.show(handoff)
+    assert (shown["desk"], len(acme.cases), len(backup.cases)) == ("backup", 1, 0)
+    with pytest.raises(Conflict, match="a desk that was given up may hold the ticket"):
+        world.rail.cancel(handoff.id)
+    world.let_pass(7200)
+    assert world.show(handoff)["state"] == State.WITH_HUMANS
+
+
 def test_the_chain_ends_with_a_person(worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme) -> None:
     world = worlds(backup=backup)
     acme.fault("status", on="POST /cases", status=422, body='{"error": "the first is full"}')
