@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import imaplib
 import shutil
 import socket
 import ssl
@@ -311,6 +312,23 @@ def test_a_mailbox_that_refuses_the_sign_in(answer: bytes, error: Any) -> None:
         transport("smtp://x", imap=f"imap://user:secret-word@127.0.0.1:{port}").send(_fetch(), {})
     assert "secret-word" not in str(caught.value)
     assert "b'" not in str(caught.value), "the server's words, not how Python writes them"
+
+
+def test_a_server_that_will_not_say_goodbye_is_left_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    create = imaplib.IMAP4._create_socket
+
+    def created(imap: imaplib.IMAP4, timeout: float | None) -> socket.socket:
+        opened.append(create(imap, timeout))
+        return opened[-1]
+
+    monkeypatch.setattr(imaplib.IMAP4, "_create_socket", created)
+    with Scripted(_imap({b"LOGOUT": b"BAD what"})) as port:
+        transport("smtp://x", imap=f"imap://user:secret@127.0.0.1:{port}").send(_fetch(), {})
+        left = [each.fileno() for each in opened]
+        for each in opened:
+            each.close()
+    assert left == [-1]
 
 
 def test_the_simulated_server_refuses_a_wrong_password_as_servers_do() -> None:

@@ -115,8 +115,7 @@ class Mailbox:
             raise NotDone(f"the IMAP server: {_said(error)}") from None
         finally:
             if imap is not None:
-                with contextlib.suppress(imaplib.IMAP4.error, OSError):
-                    imap.logout()
+                _leave(imap)
 
     def _connected(self) -> imaplib.IMAP4:
         host, context = self.url.host, ssl.create_default_context()
@@ -148,6 +147,14 @@ class Mailbox:
             if any(f"[{word}]" in str(error) for word in _TEMPORARY):
                 raise
             raise DeskPaused(f"the IMAP server refuses the credentials: {_said(error)}") from None
+
+
+def _leave(imap: imaplib.IMAP4) -> None:
+    """The library closes the connection only where the server says goodbye."""
+    with contextlib.suppress(imaplib.IMAP4.error, OSError):
+        imap.logout()
+    with contextlib.suppress(OSError):
+        imap.shutdown()
 
 
 def _said(error: Exception) -> str:
