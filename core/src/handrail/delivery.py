@@ -214,7 +214,7 @@ class Delivery:
             said = _DONE[work.operation.kind]
             handoffs.note(connection, row.id, now, f"{said} {row.desk}, ticket {ticket.id}")
             error = operations.failure(connection, row.id) if row.last_error else None
-            state = self.inbox.delivered(connection, row, ticket)
+            state = self.inbox.delivered(connection, row, ticket, work.ticket)
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
             elif not row.ticket_id and abs(now - work.began) > SLOW:  # who polled meanwhile did not know it

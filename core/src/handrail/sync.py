@@ -53,12 +53,15 @@ class Inbox:
                 updates.lock(connection, desk, ids | {late.ticket_id for late in page.undone})
             yield connection
 
-    def delivered(self, connection: sa.Connection, row: Any, ticket: Ticket) -> str:
+    def delivered(self, connection: sa.Connection, row: Any, ticket: Ticket, given: Ticket | None) -> str:
         """Our own operation succeeded: the ticket is as the desk says.
 
         ``row`` is the handoff as it was before; returns the state that it has now. A new ticket is to be
-        told by ``created``.
+        told by ``created``. ``given`` is what the connector had to go by: where it comes back as it was, the
+        desk has not said how the ticket is now, and what people did meanwhile is still to be read.
         """
+        if given is not None and ticket.model_copy(update={"ours": given.ours}) == given:
+            return str(row.state)
         at = ticket.updated_at or self.context.clock()
         new = ticket.id != row.ticket_id
         known = None if new else updates.ticket_of(connection, row.desk, ticket.id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
 from handrail.connector import Can
 from handrail.errors import DeskError, SignatureError
-from handrail.model import Handoff, Message, Role, State, Status, UpdateKind
+from handrail.model import Handoff, Message, Role, State, Status, UpdateKind, Urgency
 from handrail.signature import Hook
 from handrail.testing.faults import Kind
 from handrail.testing.kit_base import KitBase
@@ -34,6 +35,21 @@ class BackTests(KitBase):
         ) == 1
         assert world.show(handoff)["state"] == State.SOLVED
         assert world.rail.holder(handoff.conversation.id) == "ai"
+
+    def test_a_change_of_ours_undoes_nothing_that_people_did_before(self, world: World) -> None:
+        """Our clock is a little fast, as it seems to be where an exchange takes a while."""
+        self.needs(Can.POLL)
+        world.rail.context.clock = lambda: world.clock() + timedelta(seconds=2)
+        handoff = world.deliver()
+        world.clock.advance(600)
+        world.desk.human_solves(world.show(handoff)["ticket"]["id"])
+        world.clock.advance(600)
+        world.rail.set_urgency(handoff.id, Urgency.HIGH)
+        world.run(within=60)
+        self._listen(world, "poll")
+
+        assert [update.status for update in world.updates(handoff, UpdateKind.STATUS)] == [Status.SOLVED]
+        assert world.show(handoff)["state"] == State.SOLVED
 
     @pytest.mark.parametrize("skip", range(3))
     @pytest.mark.parametrize("kind", ["empty", "html", "half"])
