@@ -214,7 +214,8 @@ def test_trap_02_the_search_is_never_asked(clock: Clock) -> None:
 def test_trap_03_a_look_up_says_since_when_and_asks_for_spam_and_trash() -> None:
     run = Run(freshdesk().find(handoff()), *[answer([])] * 4)
     assert run.sent == ["GET /tickets"] * 4
-    assert {run.params(n)["updated_since"] for n in range(4)} == {"2026-11-20T09:30:00Z"}
+    since = [run.params(n)["updated_since"] for n in range(4)]
+    assert since == ["2026-11-19T09:45:00Z", *["2026-11-20T09:30:00Z"] * 3]
     assert [run.params(n).get("filter") for n in range(4)] == [None, None, "spam", "deleted"]
     assert [run.params(n).get("email") for n in range(4)] == ["ann@example.com", None, None, None]
 
@@ -230,6 +231,15 @@ def test_trap_03_a_ticket_that_is_hidden_at_once_is_not_made_again(clock: Clock,
         running.run(within=3600)
         assert len(account.tickets) == 1
         assert running.rail.list()[0]["ticket"]["id"] == str(next(iter(account.tickets)))
+
+
+def test_a_ticket_is_found_by_one_whose_clock_is_hours_fast(clock: Clock) -> None:
+    with SimulatedFreshdesk(clock=lambda: clock() - timedelta(hours=5)) as desk:
+        with World(desk, Freshdesk, clock=clock, settings={"timeout": "1s"}) as running:
+            desk.fault("lose", on="POST /tickets", when="after")
+            running.deliver()
+            assert len(desk.tickets) == 1
+        assert desk.errors == []
 
 
 def test_trap_03_no_poll_asks_for_a_page_above_300() -> None:
@@ -887,7 +897,7 @@ def test_find_knows_the_tag_in_either_case(tags: list[str]) -> None:
 
 def test_find_reads_on_while_rows_are_young_and_the_desk_has_more() -> None:
     young = [row(n, custom_fields={}) for n in range(40, 60)]
-    old = [row(1, custom_fields={}, created_at="2026-11-20T08:00:00Z")]
+    old = [row(1, custom_fields={}, created_at="2026-11-18T08:00:00Z")]
     replies = [answer(young, headers=NEXT), answer(old, headers=NEXT), *[answer([])] * 3]
     run = Run(freshdesk().find(handoff()), *replies)
     assert [run.params(n)["page"] for n in range(5)] == [1, 2, 1, 1, 1]

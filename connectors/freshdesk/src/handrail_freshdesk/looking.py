@@ -22,6 +22,8 @@ from handrail_freshdesk.values import inert
 
 SKEW = timedelta(minutes=15)
 """The desk's clock may be behind ours by this much."""
+WIDE = timedelta(days=1)
+"""The same for the requester's list, which is short: a clock of ours that nobody sets may be hours fast."""
 NOBODY = ("email", "unique_external_id", "requester_id")
 """Fields by which Freshdesk says that it knows no such requester."""
 
@@ -71,24 +73,25 @@ def find(mark: Mark, handoff: Handoff, *, everywhere: bool = False) -> Steps[lis
     The requester's list is the shortest; a person may have given the ticket another requester since.
     """
     found: dict[int, Row] = {}
-    for query in _queries(mark, handoff):
-        rows = yield from _shown(query, handoff.created_at - SKEW)
+    for query, since in _queries(mark, handoff):
+        rows = yield from _shown(query | {"updated_since": stamp(since)}, since)
         found |= {int(row["id"]): row for row in rows if mark.on(row)}
         if found and not everywhere:
             break
     return [found[n] for n in sorted(found)]
 
 
-def _queries(mark: Mark, handoff: Handoff) -> Iterator[dict[str, Any]]:
+def _queries(mark: Mark, handoff: Handoff) -> Iterator[tuple[dict[str, Any], datetime]]:
+    """The lists that may show a ticket of this handoff, each with how far back it is read."""
     query: dict[str, Any] = {"order_by": "created_at", "order_type": "desc", "per_page": 100}
-    query["updated_since"] = stamp(handoff.created_at - SKEW)
     query |= {"include": "description"} if mark.in_text_only else {}
+    since = handoff.created_at - SKEW
     who = {key: value for key, value in requester(handoff).items() if key in NOBODY}
     if who:
-        yield query | who
-    yield query
-    yield query | {"filter": "spam"}
-    yield query | {"filter": "deleted"}
+        yield query | who, handoff.created_at - WIDE
+    yield query, since
+    yield query | {"filter": "spam"}, since
+    yield query | {"filter": "deleted"}, since
 
 
 def _shown(query: dict[str, Any], since: datetime) -> Steps[list[Row]]:
