@@ -359,15 +359,13 @@ class Delivery:
 
 _ENDED = "was a twin of {} and is ended"
 _LEFT_OPEN = "is a twin of {}; people have written on it, so it stays open; nothing comes back from it"
+_MAY_LACK = ("group", "urgency")
+_DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
 
 
 def _unbegun(connection: sa.Connection, row: Any) -> str:
     """The state of a handoff that waits again: as before, where nothing of it can be on the desk."""
     return str(row.state) if row.ticket_id or operations.in_doubt(connection, row.id) else State.ACCEPTED
-
-
-_MAY_LACK = ("group", "urgency")
-_DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
 
 
 def _backoff(tries: int) -> float:
