@@ -328,13 +328,19 @@ def test_after_a_final_no_the_fallback_gets_it_and_says_why(
     assert acme.cases == {}
 
 
-def test_after_giving_up_the_fallback_says_that_the_first_may_hold_a_ticket(
-    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
-) -> None:
+@pytest.fixture
+def doubted(worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme) -> World:
+    """The first desk makes a ticket and does not say so, then it is down; after two hours it is given up."""
     world = worlds(backup=backup, give_up_after=timedelta(hours=2))
     acme.fault("lose", on="POST /cases", when="after")
     acme.fault("status", status=503, times=999)
-    handoff = world.hand_off()
+    return world
+
+
+def test_after_giving_up_the_fallback_says_that_the_first_may_hold_a_ticket(
+    doubted: World, backup: SimulatedAcme
+) -> None:
+    world, handoff = doubted, doubted.hand_off()
     world.let_pass(7190)
     assert world.show(handoff)["desk"] == "desk"
     world.let_pass(60)
@@ -345,13 +351,10 @@ def test_after_giving_up_the_fallback_says_that_the_first_may_hold_a_ticket(
 
 
 def test_what_a_desk_that_was_given_up_may_hold_cannot_be_cancelled(
-    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+    doubted: World, acme: SimulatedAcme, backup: SimulatedAcme
 ) -> None:
-    world = worlds(backup=backup, give_up_after=timedelta(hours=2))
-    acme.fault("lose", on="POST /cases", when="after")
-    acme.fault("status", status=503, times=999)
+    world, handoff = doubted, doubted.hand_off()
     backup.fault("status", status=429, retry_after="3600")
-    handoff = world.hand_off()
     world.let_pass(7250)
     shown = world.show(handoff)
     assert (shown["desk"], len(acme.cases), len(backup.cases)) == ("backup", 1, 0)
@@ -359,6 +362,20 @@ def test_what_a_desk_that_was_given_up_may_hold_cannot_be_cancelled(
         world.rail.cancel(handoff.id)
     world.let_pass(7200)
     assert world.show(handoff)["state"] == State.WITH_HUMANS
+
+
+def test_what_a_desk_says_of_itself_keeps_nothing_from_being_cancelled(
+    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+) -> None:
+    world = worlds(backup=backup)
+    no = '{"error": "we are full; it may hold a ticket all the same"}'
+    acme.fault("status", on="POST /cases", status=422, body=no)
+    backup.fault("status", status=429, retry_after="3600")
+    handoff = world.hand_off()
+    world.run()
+    assert world.show(handoff)["desk"] == "backup"
+    world.rail.cancel(handoff.id)
+    assert world.show(handoff)["state"] == State.CANCELLED
 
 
 def test_the_chain_ends_with_a_person(worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme) -> None:

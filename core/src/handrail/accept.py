@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from handrail import fallback, flows, waits
+from handrail import flows, waits
 from handrail.context import Context
 from handrail.errors import Conflict, InputError, RedactorFailed
 from handrail.flows import Start
@@ -292,7 +292,7 @@ def cancel(context: Context, handoff_id: str) -> None:
             raise Conflict(
                 f"handoff {handoff_id} may have reached {row.desk} already; wait until that is known"
             )
-        if fallback.may_be_left(row):
+        if Handoff.model_validate_json(row.body).left_in_doubt:
             raise Conflict(
                 f"a desk that was given up may hold the ticket of handoff {handoff_id} (`handrail show` says "
                 f"which); close the handoff once {row.desk} has it"

@@ -39,6 +39,7 @@ def hand_off_beside(
         "desk": desk,
         "hop": 0,
         "came_from": None,
+        "left_in_doubt": False,
         "unset": {},
         "urgency": Urgency(handoffs.get(connection, row.id).urgency),
         "summary": f"{why} {first.summary or ''}".strip(),

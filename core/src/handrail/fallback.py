@@ -18,8 +18,6 @@ from handrail.model import Handoff, State, Status
 from handrail.store import handoffs, operations, updates
 from handrail.sync import Taken
 
-_DOUBT = "; it may hold a ticket all the same"
-
 
 def give_up(context: Context, connection: sa.Connection, row: Any, why: str) -> None:
     """The ticket cannot be made on this desk: on to the next one, under a key of its own, or undelivered."""
@@ -29,12 +27,14 @@ def give_up(context: Context, connection: sa.Connection, row: Any, why: str) -> 
         _free(connection, row, state=State.UNDELIVERED, last_error=why)
         handoffs.note(connection, row.id, now, f"undelivered: {why}")
         return
-    doubt = _DOUBT if operations.in_doubt(connection, row.id) else ""
+    in_doubt = operations.in_doubt(connection, row.id)
+    doubt = "; it may hold a ticket all the same" if in_doubt else ""
     moved = handoff.model_copy(
         update={
             "desk": following,
             "hop": handoff.hop + 1,
             "came_from": "; ".join(filter(None, [handoff.came_from, f"{handoff.desk}: {why}{doubt}"])),
+            "left_in_doubt": handoff.left_in_doubt or in_doubt,
             "unset": {},
         }
     )
@@ -43,11 +43,6 @@ def give_up(context: Context, connection: sa.Connection, row: Any, why: str) -> 
     _free(connection, row, due_at=now, **values)
     handoffs.note(connection, row.id, now, f"{handoff.desk} failed: {why}{doubt}; now to {following}")
     context.schedule(connection, f"deliver:{following}", row.id, row.n + 1, 0)
-
-
-def may_be_left(row: Any) -> bool:
-    """True where a desk that was given up may hold the ticket all the same: that will never be known."""
-    return _DOUBT in (Handoff.model_validate_json(row.body).came_from or "")
 
 
 def undone(context: Context, connection: sa.Connection, desk: str, late: Undone) -> Taken:

@@ -320,6 +320,8 @@ class Handoff(Model):
     created_at: Time
     hop: int = 0
     came_from: str | None = None
+    left_in_doubt: bool = False
+    """True where a desk that was given up may hold a ticket all the same: that will never be known."""
     unset: dict[str, str] = {}
     missing: tuple[Text, ...] = ()
 

@@ -69,7 +69,7 @@ def _ticket(connection: sa.Connection, row: Any) -> dict[str, Any] | None:
 
 def posted(full: Handoff) -> dict[str, Any]:
     """A handoff as a flow's webhook gets it: what is known, without the transcript and without files."""
-    beside = ("conversation", "files", "hop", "came_from", "unset")
+    beside = ("conversation", "files", "hop", "came_from", "left_in_doubt", "unset")
     about = {"conversation_id": full.conversation.id, "question": full.conversation.question}
     known = {"customer": full.customer.model_dump(mode="json"), "details": full.details}
     return full.model_dump(mode="json", exclude=set(beside)) | about | known
