@@ -6,8 +6,9 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from handrail import (
     delivery,
 )
 from handrail.again import resume, take_over
+from handrail.connector import Page
 from handrail.engine import LEASE_SECONDS
 from handrail.model import State
 from handrail.store import handoffs, operations
@@ -72,23 +74,27 @@ def jobs(world: World) -> list[Any]:
         return list(connection.execute(_jobs.select().order_by(_jobs.c.due_at)))
 
 
-def during(world: World, act: Callable[[], Any], *, path: str = "/cases", method: str = "POST") -> None:
-    """Do something while the next request is under way: the desk has done it, we do not know yet."""
+def during(
+    world: World, act: Callable[[], Any], *, path: str = "/cases", method: str = "POST", done: bool = True
+) -> None:
+    """Do something while the next request is under way: the desk has done it (or not), we do not know yet."""
     transport = world.rail.context.driver("desk").transport
     inner = transport.send
 
     def send(wire: Any, headers: Any) -> Any:
-        reply = inner(wire, headers)
-        if wire.method == method and path in wire.path:
-            transport.send = inner  # type: ignore[method-assign]
-            act()
-        return reply
+        if wire.method != method or path not in wire.path:
+            return inner(wire, headers)
+        transport.send = inner  # type: ignore[method-assign]
+        reply = inner(wire, headers) if done else None
+        act()
+        return reply or inner(wire, headers)
 
     transport.send = send  # type: ignore[method-assign]
 
 
-def test_what_happened_while_the_desk_was_slow_to_answer_is_read_afterwards(
-    worlds: Worlds, acme: SimulatedAcme, clock: Clock
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_what_a_poll_passed_over_while_the_ticket_was_made_is_read_afterwards(
+    worlds: Worlds, acme: SimulatedAcme, clock: Clock, seconds: float
 ) -> None:
     """A peer's poll saw the reply on a ticket that nobody knew yet, and went on."""
     slow, peer = worlds(), worlds()
@@ -98,12 +104,65 @@ def test_what_happened_while_the_desk_was_slow_to_answer_is_read_afterwards(
         (case,) = acme.cases
         acme.human_replies(case, "I have it already")
         peer.rail.roads.poll("desk")
-        clock.advance(4)
+        clock.advance(seconds)
 
     during(slow, meanwhile)
     slow.run(within=60)
     slow.poll()
     assert [update.text for update in slow.updates(handoff, UpdateKind.REPLY)] == ["I have it already"]
+
+
+class ChoosyAcme(Acme):
+    """Its polls take what is about the tickets that are known when they begin."""
+
+    def poll_page(self, cursor: str | None, tickets: Sequence[Ticket], now: datetime) -> Steps[Page]:
+        known = {ticket.id for ticket in tickets}
+        page = yield from super().poll_page(cursor, tickets, now)
+        updates = [update for update in page.updates if update.ticket_id in known]
+        return replace(
+            page, updates=updates, tickets=[ticket for ticket in page.tickets if ticket.id in known]
+        )
+
+
+def test_what_a_poll_under_way_passes_over_is_read_afterwards(worlds: Worlds, acme: SimulatedAcme) -> None:
+    """It began before the ticket was known, and ends behind that."""
+    peer, world = worlds(ChoosyAcme), worlds(ChoosyAcme)
+    peer.rail.roads.schedule_poll("desk", 0)
+    handoff = world.hand_off()
+
+    def replies() -> None:
+        (case,) = acme.cases
+        acme.human_replies(case, "I have it already")
+
+    def delivers() -> None:
+        world.rail.attempt(handoff.id)
+
+    during(world, replies)
+    during(peer, delivers, path="/events", method="GET", done=False)
+    peer.rail.roads.poll_step("desk", 1)
+    world.run()
+    world.poll()
+    assert [update.text for update in world.updates(handoff, UpdateKind.REPLY)] == ["I have it already"]
+
+
+def test_a_doorbell_of_a_ticket_that_is_still_being_made_is_followed_later(
+    world: World, acme: SimulatedAcme
+) -> None:
+    """Somebody writes between the desk's answer and our commit, and the desk rings but once."""
+    handoff = world.hand_off()
+
+    def meanwhile() -> None:
+        (ticket,) = acme.cases
+        acme.human_replies(ticket, "I have it already")
+        world.take_webhooks()
+        acme.sends({"kind": "bell", "case": ticket})
+        acme.hooks.post()
+        (hook,) = [job.id for job in jobs(world) if job.step.startswith("hook:")]
+        world.rail.roads.settle(hook, 0)
+
+    during(world, meanwhile)
+    world.run(within=60)
+    assert [update.text for update in world.updates(handoff, UpdateKind.REPLY)] == ["I have it already"]
 
 
 # Order.

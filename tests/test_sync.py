@@ -354,6 +354,20 @@ def test_what_is_about_a_ticket_under_way_is_too_early(world: World, acme: Simul
     assert found == [Taken.FOREIGN if known == "not at all" else Taken.TOO_EARLY]
 
 
+def test_what_is_about_a_ticket_that_becomes_known_between_two_looks_is_too_early(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL shows each statement what is committed by then."""
+    handoff, _ = delivered(world)
+
+    def commits(connection: sa.Connection, id: str | None) -> bool:
+        stored.save_ticket(connection, "desk", handoff.id, snapshot(world, "77", Status.NEW, 0), new=True)
+        return False
+
+    monkeypatch.setattr(handoff_rows, "being_created", commits)
+    assert take(world, reply(world, "77"), patient=True) == [Taken.TOO_EARLY]
+
+
 def test_what_happened_before_we_knew_the_ticket_is_read_afterwards(
     world: World, acme: SimulatedAcme
 ) -> None:
@@ -538,6 +552,19 @@ def test_a_doorbell_makes_the_ticket_be_read(world: World, acme: SimulatedAcme) 
     assert kinds(world, handoff) == ["created", "reply", "status"]
     assert state(world, handoff) == SOLVED
     assert acme.seen("GET /cases/999*") == []
+
+
+def test_a_doorbell_that_nobody_can_place_is_done_with(world: World, acme: SimulatedAcme) -> None:
+    """However long something is being made."""
+    acme.fault("status", on="POST /cases", status=503, times=99)
+    world.hand_off()
+    world.run()
+    body = b'{"kind": "bell", "case": "999"}'
+    world.rail.receive("desk", genuine(world, body), body)
+    world.run(within=20)
+    assert hook_states(world) == ["todo"]
+    world.run(within=40)
+    assert hook_states(world) == ["done"]
 
 
 def test_a_doorbell_that_cannot_be_followed_is_followed_later(world: World, acme: SimulatedAcme) -> None:

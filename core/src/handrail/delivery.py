@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -204,9 +204,8 @@ class Delivery:
     # What became of it. Each is one transaction.
 
     def _done(self, work: Work, ticket: Ticket) -> Work | None:
-        now = self.context.clock()
         with self.inbox.taking() as connection:
-            row = self._mine(connection, work)
+            row, now = self._mine(connection, work), self.context.clock()
             operations.change(connection, work.operation.id, state="done", done_at=now, error=None)
             updates.save_ours(connection, row.desk, ticket.ours)
             if json.loads(work.operation.payload).get("group"):  # what we moved ourselves is no news
@@ -217,13 +216,20 @@ class Delivery:
             state = self.inbox.delivered(connection, row, ticket, work.ticket)
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
-            elif not row.ticket_id and abs(now - work.began) > SLOW:  # who polled meanwhile did not know it
+            elif not row.ticket_id and self._passed_over(connection, work, now):
                 self._read_soon(connection, work, ticket.id)
             known = {"trying_since": None, "ticket_id": ticket.id, "last_error": error, "state": state}
             next_work = self.claims.go_on(connection, row, now, **known) or work.following(connection)
             if ticket.id != row.ticket_id:
                 self.inbox.created(connection, row, ticket)
             return next_work
+
+    def _passed_over(self, connection: sa.Connection, work: Work, now: datetime) -> bool:
+        """True where what people did on a new ticket may have been told already, when nobody knew it."""
+        desk = desks.get(connection, work.handoff.desk)
+        polled, due = (desk.polled_at, desk.poll_due_at) if desk is not None else (None, None)
+        under_way = due is not None and due <= now
+        return under_way or bool(polled and polled >= work.began) or abs(now - work.began) > SLOW
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""

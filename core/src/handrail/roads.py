@@ -70,13 +70,13 @@ class Roads:
         if row.state != "todo" or (n is not None and row.n != n):
             return
         try:
-            page = self._read_hook(row.desk, Hook(row.body, json.loads(row.headers)))
+            page, unknown = self._read_hook(row.desk, Hook(row.body, json.loads(row.headers)))
         except Exception as error:
             return self._later(id, _words("reading a webhook", error))
         with self.inbox.taking(row.desk, page) as connection:
             row = desks.hook(connection, id, lock=True)
             patient = row.n < _PATIENCE
-            items = page.items if row.state == "todo" else []
+            items = [*page.items, *unknown] if row.state == "todo" else []
             taken = {self.inbox.take(connection, row.desk, item, patient=patient) for item in items}
             if Taken.TOO_EARLY not in taken and row.state == "todo":
                 desks.change_hook(connection, id, state="done", due_at=None, error=None)
@@ -84,21 +84,26 @@ class Roads:
         if Taken.TOO_EARLY in taken:
             self._later(id, "it is about something that is still being sent")
 
-    def _read_hook(self, desk: str, hook: Hook) -> Page:
+    def _read_hook(self, desk: str, hook: Hook) -> tuple[Page, list[Doorbell]]:
+        """What a webhook says, its doorbells followed; those of tickets that nobody knows are given back."""
         found: list[Update | Ticket] = []
+        unknown: list[Doorbell] = []
         for item in self.context.connector(desk).events(hook):
-            if isinstance(item, Doorbell):
-                page = self._page_of(desk, item.ticket_id)
+            page = self._page_of(desk, item.ticket_id) if isinstance(item, Doorbell) else None
+            if page is not None:
                 found += page.items
+            elif isinstance(item, Doorbell):
+                unknown.append(item)
             else:
                 found.append(item)
-        return Page([x for x in found if isinstance(x, Update)], [x for x in found if isinstance(x, Ticket)])
+        said = Page([x for x in found if isinstance(x, Update)], [x for x in found if isinstance(x, Ticket)])
+        return said, unknown
 
-    def _page_of(self, desk: str, ticket_id: str) -> Page:
+    def _page_of(self, desk: str, ticket_id: str) -> Page | None:
         with self.context.store.read() as connection:
             row = updates.ticket_of(connection, desk, ticket_id)
         if row is None:
-            return Page()
+            return None
         return self.context.ask(desk, lambda: self.context.connector(desk).read(updates.as_ticket(row)))
 
     def _later(self, id: str, why: str) -> None:
@@ -193,7 +198,7 @@ class Roads:
         if known is None or not known.can & (Can.POLL | Can.WEBHOOK):
             return
         try:
-            self._take_page(desk, self._page_of(desk, ticket_id), keep_cursor=True)
+            self._take_page(desk, self._page_of(desk, ticket_id) or Page(), keep_cursor=True)
         except Exception as error:
             _words(f"reading ticket {ticket_id} of {desk}", error)
             if n % READS < _RETRIES:

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from handrail.connector import Page
+from handrail.connector import Doorbell, Page
 from handrail.context import Context
 from handrail.model import Actor, State, Status, Ticket, Update, UpdateKind
 from handrail.store import handoffs, operations, updates
@@ -97,16 +97,19 @@ class Inbox:
         return self._store(connection, row, Update(id=id, kind=kind, ticket_id=ticket, at=now, text=text))
 
     def take(
-        self, connection: sa.Connection, desk: str, item: Update | Ticket, *, patient: bool = False
+        self, connection: sa.Connection, desk: str, item: Update | Ticket | Doorbell, *, patient: bool = False
     ) -> Taken:
         """Store one thing that a desk said, unless it is known, ours or of a ticket that is not ours.
 
         ``patient`` takes the event of an unknown ticket for too early while any handoff is being created.
+        A doorbell was of an unknown ticket when it was read; where that is known by now, it is too early too.
         """
-        id = item.ticket_id if isinstance(item, Update) else item.id
+        id = item.id if isinstance(item, Ticket) else item.ticket_id
         row = updates.ticket_of(connection, desk, id)
         if row is None:
-            return self._unknown(connection, item, patient)
+            return self._unknown(connection, desk, item, patient)
+        if isinstance(item, Doorbell):
+            return Taken.TOO_EARLY
         if isinstance(item, Ticket):
             return self._snapshot(connection, row, item)
         if updates.is_ours(connection, desk, item.id):
@@ -125,13 +128,19 @@ class Inbox:
 
     # Whose is it?
 
-    def _unknown(self, connection: sa.Connection, item: Update | Ticket, patient: bool) -> Taken:
-        """A ticket that we do not know may be one whose creation is under way."""
+    def _unknown(
+        self, connection: sa.Connection, desk: str, item: Update | Ticket | Doorbell, patient: bool
+    ) -> Taken:
+        """A ticket that we do not know may be one whose creation is under way, or has just ended."""
         marker = item.handoff_id if isinstance(item, Update) else None
         if not marker and not patient:
             return Taken.FOREIGN
-        running = handoffs.being_created(connection, marker[:26] if marker else None)
-        return Taken.TOO_EARLY if running else Taken.FOREIGN
+        id = item.id if isinstance(item, Ticket) else item.ticket_id
+        early = handoffs.being_created(connection, marker[:26] if marker else None)
+        early = (
+            early or updates.ticket_of(connection, desk, id) is not None
+        )  # committed between the two looks
+        return Taken.TOO_EARLY if early else Taken.FOREIGN
 
     def _echo_of_running(self, connection: sa.Connection, handoff_id: str, item: Update) -> bool:
         """True for a comment that carries the marker of an operation whose outcome is not known yet."""
