@@ -11,8 +11,18 @@ import pytest
 import sqlalchemy as sa
 from tests.desks import SECRET, Acme, SimulatedAcme, Worlds, customer_says, in_threads
 
-from handrail import Handoff, InputError, SignatureError, Status, StoreError, Ticket, Update, UpdateKind
-from handrail.connector import Page
+from handrail import (
+    Handoff,
+    InputError,
+    SignatureError,
+    Status,
+    Steps,
+    StoreError,
+    Ticket,
+    Update,
+    UpdateKind,
+)
+from handrail.connector import Connector, Page
 from handrail.model import Actor, State
 from handrail.plugins import hookimpl, plugins
 from handrail.store import desks as desk_rows
@@ -393,6 +403,23 @@ def test_it_is_read_afterwards_each_time(world: World, acme: SimulatedAcme) -> N
     assert len(acme.seen("GET /cases/{id}/events")) == 2
     assert [job.n for job in recorded_reads(world, acme, handoff)] != [0]
     assert ticket in acme.cases
+
+
+class UnreadableAcme(Acme):
+    """Polls are all that it has."""
+
+    def read(self, ticket: Ticket) -> Steps[Page]:
+        return Connector.read(self, ticket)
+
+
+def test_a_ticket_that_cannot_be_read_by_itself_is_not_asked_for_again(
+    worlds: Worlds, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = worlds(UnreadableAcme)
+    _, ticket = delivered(world)
+    world.rail.roads.read_step(f"desk/{ticket}", 0)
+    assert world.run(within=3600) == 0
+    assert caplog.records == []
 
 
 def recorded_reads(world: World, acme: SimulatedAcme, handoff: Handoff) -> list[Any]:

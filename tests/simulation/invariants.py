@@ -158,7 +158,7 @@ def _tickets(place: Place, tale: Tale, id: str) -> list[str]:
 def _elsewhere(universe: Universe, tale: Tale, row: dict[str, Any], lines: Sequence[str]) -> None:
     """One ticket in all; what a desk that was given up may hold all the same, has been said."""
     for place in universe.places.values():
-        ids = [id for id in _tickets(place, tale, row["id"]) if not _is_ended_twin(id, lines)]
+        ids = [id for id in _tickets(place, tale, row["id"]) if not _is_told_twin(id, tale, lines)]
         if (row["desk"], row["ticket_id"]) == (place.name, row["ticket_id"]) and row["ticket_id"]:
             universe.check(
                 ids == [row["ticket_id"]], f"{row['id']} has the tickets {ids}, not {row['ticket_id']}"
@@ -171,8 +171,11 @@ def _elsewhere(universe: Universe, tale: Tale, row: dict[str, Any], lines: Seque
             universe.check(few and (said or dead), f"{row['id']} also has {ids} on {place.name}")
 
 
-def _is_ended_twin(id: str, lines: Sequence[str]) -> bool:
-    return any(line.startswith(f"ticket {id} on ") and "was a twin of" in line for line in lines)
+def _is_told_twin(id: str, tale: Tale, lines: Sequence[str]) -> bool:
+    """It was ended, or stays open because people have written on it."""
+    written = any(act.ticket_id == id for act in tale.acts)
+    kinds = ("was a twin of", *(["is a twin of"] if written else []))
+    return any(line.startswith(f"ticket {id} on ") and any(k in line for k in kinds) for line in lines)
 
 
 # What is on the ticket.
@@ -239,7 +242,8 @@ def _updates(universe: Universe, tale: Tale, row: dict[str, Any], place: Place) 
         _statuses(universe, row, place.desk, updates)
     else:
         # what a customer says later opens a ticket again
-        solved = bool(tale.acts) and not tale.said and tale.acts[-1].what == "solve"
+        acts = [act.what for act in tale.acts if act.ticket_id == row["ticket_id"]]
+        solved = not tale.said and acts[-1:] == ["solve"]
         check(not solved or row["state"] in ("solved", "closed"), f"{id} is {row['state']}, and was solved")
 
 

@@ -78,8 +78,14 @@ class Network:
         if draw is not None:
             return self._spoilt(draw, wire, headers)
         universe.elapse(time.uniform(0.01, 0.2))
+        quick = (
+            universe.chance.strike("quick person", universe.settings.quick) if wire.method == "POST" else None
+        )
+        known = self.place.ids() if quick else set()
         reply = self._done(wire, headers)
-        universe.elapse(time.uniform(0.01, 0.2), self.process)
+        for ticket_id in sorted(self.place.ids() - known) if quick else ():
+            universe.new_on_desk(self.place, ticket_id, quick)
+        universe.elapse(time.uniform(0.01, 0.2), self.process, quick)
         return reply
 
     def _out(self, time: random.Random) -> Reply:

@@ -166,9 +166,17 @@ class Place:
 
     # What people do.
 
-    def known(self, ticket_id: str) -> bool:
+    def ids(self) -> set[str]:
         assert isinstance(self.desk, CountingAcme)
-        return ticket_id in self.desk.cases
+        return set(self.desk.cases)
+
+    def known(self, ticket_id: str) -> bool:
+        return ticket_id in self.ids()
+
+    def is_of(self, ticket_id: str, token: str) -> bool:
+        """True where the ticket is about what a customer asked with this token."""
+        assert isinstance(self.desk, CountingAcme)
+        return token in self.desk.cases[ticket_id]["title"]
 
     def act(self, ticket_id: str, what: str, token: str, draw: random.Random) -> str | None:
         """Do it; the status that was set, for a status."""
@@ -213,8 +221,11 @@ class RealPlace(Place):
     def desk_type(self) -> type[SimulatedDesk]:
         raise NotImplementedError
 
-    def known(self, ticket_id: str) -> bool:
-        return any(ticket.id == ticket_id for ticket in self.desk.tickets)
+    def ids(self) -> set[str]:
+        return {ticket.id for ticket in self.desk.tickets}
+
+    def is_of(self, ticket_id: str, token: str) -> bool:
+        return any(ticket.id == ticket_id and token in ticket.subject for ticket in self.desk.tickets)
 
     def set_status(self, ticket_id: str, draw: random.Random) -> str | None:
         raise NotImplementedError

@@ -16,6 +16,8 @@ from handrail.policy.model import Timing, Trigger
 from handrail.policy.policy import Policy
 
 if TYPE_CHECKING:
+    from random import Random
+
     from tests.simulation.places import Place
     from tests.simulation.universe import Universe
 
@@ -174,9 +176,16 @@ class Tale:
             if tries and not self.universe.chance.quiet:
                 self._soon(1200, lambda: self._act(n, what, tries - 1))
             return
-        place, ticket_id = found
+        self._acts(*found, n, what, self.draw)
+
+    def quick(self, place: Place, ticket_id: str, draw: Random) -> None:
+        """Somebody works on the ticket as soon as it is there."""
+        if place.known(ticket_id):  # else it was a twin, and is ended
+            self._acts(place, ticket_id, 9, draw.random(), draw)
+
+    def _acts(self, place: Place, ticket_id: str, n: int, what: float, draw: Random) -> None:
         act, token = place.acts[int(what * len(place.acts))], f"a{self.number:04d}x{n}x"
-        status = place.act(ticket_id, act, token, self.draw)
+        status = place.act(ticket_id, act, token, draw)
         self.universe.trace(f"a person: {act} {status or ''} on ticket {ticket_id}")
         self.universe.chance.count(f"person: {act}")
         self.acts.append(Act(self.universe.now, place.name, ticket_id, act, token, status))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -61,6 +62,7 @@ class Settings:
     poll: float
     hours: float
     give_up: float
+    quick: float
 
     @classmethod
     def drawn(cls, chance: Chance, kind: str | None = None) -> Settings:
@@ -84,6 +86,7 @@ class Settings:
             poll=draw.choice([600, 1800, HOUR]) if not hooks or draw.random() < 0.7 else 6 * HOUR,
             hours=draw.choice([0.5, 1, 3]),
             give_up=draw.choice([0.5, 4, 24]),
+            quick=draw.choice([0, 0.1, 0.5]),
         )
 
 
@@ -291,12 +294,14 @@ class Universe:
 
     # Time passes.
 
-    def elapse(self, seconds: float, process: Process | None = None) -> None:
-        """Time passes within an exchange of ``process``; others may work meanwhile."""
+    def elapse(
+        self, seconds: float, process: Process | None = None, slow: random.Random | None = None
+    ) -> None:
+        """Time passes within an exchange of ``process``; others may work meanwhile, with ``slow`` surely."""
         self.now += seconds
         if process is None or len(self.stack) > DEEPEST:
             return
-        slow = self.chance.strike("meanwhile", self.settings.meanwhile)
+        slow = slow or self.chance.strike("meanwhile", self.settings.meanwhile)
         if slow is None:
             return
         until, left = self.now + slow.choice([1, 10, 50]) * slow.random(), 12
@@ -311,13 +316,28 @@ class Universe:
             self.step_exchanges = exchanges
         self.now = max(self.now, until)
 
+    def new_on_desk(self, place: places.Place, ticket_id: str, draw: random.Random) -> None:
+        """Somebody at the desk, or a rule of it, works on a new ticket before we know that it is ours."""
+        tale = next((tale for tale in self.tales if tale.id and place.is_of(ticket_id, tale.token)), None)
+        if tale is None:
+            return
+        self.chance.count("somebody was quick")
+        if draw.random() < 0.3:  # a worker begins elsewhere, and polls
+            self.later(draw.uniform(0, 0.3), lambda: self._polls(place.name), "a poll")
+        self.later(
+            draw.choice([0, 0, 2]) * draw.random(), lambda: tale.quick(place, ticket_id, draw), "quick"
+        )
+
+    def _polls(self, name: str) -> None:
+        self.call(lambda rail: rail.roads.schedule_poll(name, 0))
+
     def later(self, delay: float, act: Callable[[], Any], name: str = "late") -> None:
         self.agenda.add(self.now + delay, act, name)
 
     # Webhooks.
 
     def webhook(self, place: places.Place, body: bytes, headers: dict[str, str]) -> None:
-        delay = self.chance.time.expovariate(0.5)
+        delay = self.chance.time.expovariate(self.chance.time.choice([0.5, 20]))
         draw = self.chance.strike("webhook", self.settings.hook_loss)
         kind = draw.choice(["lost", "lost", "twice", "late", "late"]) if draw else ""
         if kind:

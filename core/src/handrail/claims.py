@@ -48,6 +48,8 @@ class Work:
     attempt: int
     """Which attempt at this handoff this is; it counts only as long as no other has begun."""
     began: datetime
+    polled: datetime | None
+    """When the desk was polled last, by the clock of who did: it tells whether somebody has polled since."""
     journal: StoredJournal = field(init=False)
     following: Callable[[sa.Connection], Work | None] = nothing
 
@@ -161,7 +163,8 @@ class Claims:
         since = row.trying_since or now
         handoffs.change(connection, row.id, state=state, trying_since=since, parked_at=None, **values)
         handoff = Handoff.model_validate_json(row.body)
-        return Work(handoff, operation, ticket_of(connection, row), attempt, now)
+        polled = desks.polled(connection, row.desk)
+        return Work(handoff, operation, ticket_of(connection, row), attempt, now, polled)
 
     def go_on(self, connection: sa.Connection, row: Any, now: datetime, **known: Any) -> Work | None:
         """The attempt's next operation, if there is one; what has become known of the row is written."""

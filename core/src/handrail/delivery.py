@@ -216,7 +216,7 @@ class Delivery:
             state = self.inbox.delivered(connection, row, ticket, work.ticket)
             if work.operation.tries:
                 self._follow_doubt(connection, work, ticket)
-            elif not row.ticket_id and self._passed_over(connection, work, now):
+            elif ticket.id != row.ticket_id and self._passed_over(connection, work, now):
                 self._read_soon(connection, work, ticket.id)
             known = {"trying_since": None, "ticket_id": ticket.id, "last_error": error, "state": state}
             next_work = self.claims.go_on(connection, row, now, **known) or work.following(connection)
@@ -226,10 +226,7 @@ class Delivery:
 
     def _passed_over(self, connection: sa.Connection, work: Work, now: datetime) -> bool:
         """True where what people did on a new ticket may have been told already, when nobody knew it."""
-        desk = desks.get(connection, work.handoff.desk)
-        polled, due = (desk.polled_at, desk.poll_due_at) if desk is not None else (None, None)
-        under_way = due is not None and due <= now
-        return under_way or bool(polled and polled >= work.began) or abs(now - work.began) > SLOW
+        return abs(now - work.began) > SLOW or desks.polled(connection, work.handoff.desk) != work.polled
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""

@@ -161,12 +161,12 @@ class Roads:
             row = desks.get(connection, desk)
         cursor, fresh, began = (row.cursor if row is not None else None), 0, time.monotonic()
         for _ in range(PAGES_AT_ONCE):
-            start, known = cursor, self._known(desk, now)  # what the page before taught is known
+            start, (known, newest) = cursor, self._known(desk, now)  # what the page before taught is known
             page: Page = self.context.ask(
                 desk,
                 lambda: connector.poll_page(start, known, now),  # noqa: B023 - runs at once
             )
-            stored, complete = self._take_page(desk, page)
+            stored, complete = self._take_page(desk, page, since=newest)
             fresh += stored
             late = time.monotonic() - began > PASS_SECONDS
             if not page.more or not complete or page.cursor == cursor or late:
@@ -174,21 +174,29 @@ class Roads:
             cursor = page.cursor
         return fresh
 
-    def _known(self, desk: str, now: datetime) -> list[Ticket]:
+    def _known(self, desk: str, now: datetime) -> tuple[list[Ticket], int]:
+        """The tickets that can still change, and the newest update: no ticket that is created behind it."""
         with self.context.store.read() as connection:
+            newest = updates.newest(connection)
             rows = updates.open_tickets(connection, desk, now - SOLVED_STAYS_WATCHED)
-        return [updates.as_ticket(row) for row in rows]
+        return [updates.as_ticket(row) for row in rows], newest
 
-    def _take_page(self, desk: str, page: Page, *, keep_cursor: bool = False) -> tuple[int, bool]:
-        """Store a page and, with it, where the next begins; what came too early is asked for again."""
+    def _take_page(self, desk: str, page: Page, *, since: int | None = None) -> tuple[int, bool]:
+        """Store a page; of a poll also where the next begins, unless something came too early.
+
+        ``since`` is the newest update before the page was asked for. A ticket that has become known behind
+        it was not asked about, and the next page may begin behind what happened on it: it is read by itself.
+        """
         with self.inbox.taking(desk, page) as connection:
             taken = [self.inbox.take(connection, desk, item) for item in page.items]
             taken += [undone(self.context, connection, desk, late) for late in page.undone]
             complete = Taken.TOO_EARLY not in taken
-            if complete and not keep_cursor:
+            if complete and since is not None:
                 desks.change(
                     connection, desk, cursor=page.cursor, polled_at=self.context.clock(), poll_error=None
                 )
+                for ticket_id in updates.created_since(connection, desk, since):
+                    self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", 0, 0)
         return taken.count(Taken.STORED), complete
 
     def read_step(self, desk_and_ticket: str, n: int) -> None:
@@ -198,7 +206,9 @@ class Roads:
         if known is None or not known.can & (Can.POLL | Can.WEBHOOK):
             return
         try:
-            self._take_page(desk, self._page_of(desk, ticket_id) or Page(), keep_cursor=True)
+            self._take_page(desk, self._page_of(desk, ticket_id) or Page())
+        except Unsupported:
+            return  # its polls are all there is
         except Exception as error:
             _words(f"reading ticket {ticket_id} of {desk}", error)
             if n % READS < _RETRIES:

@@ -58,7 +58,7 @@ class Subscriptions:
         names = [name for name, subscriber in self.named.items() if subscriber.wants(kind)]
         if not names:
             return
-        before = subscribers.newest(connection) - 1
+        before = updates.newest(connection) - 1
         for row in subscribers.known(connection, names, before):
             if row.due_at is None and row.error is None:
                 self._schedule(connection, row, 0)
@@ -69,7 +69,7 @@ class Subscriptions:
             return
         stale = self.context.clock() - timedelta(seconds=LEASE_SECONDS)
         with self.context.store.begin() as connection:
-            newest = subscribers.newest(connection)
+            newest = updates.newest(connection)
             for row in subscribers.known(connection, list(self.named), newest):
                 left = row.cursor < newest if row.due_at is None else row.due_at < stale
                 if left:
@@ -142,7 +142,7 @@ class Subscriptions:
                 return
             cursor = max(current.cursor, passed)
             values = {"cursor": cursor, "failing_since": None, "error": None}
-            if cursor < subscribers.newest(connection):
+            if cursor < updates.newest(connection):
                 self._schedule(connection, current, 0, **values)
             else:
                 subscribers.change(connection, row.name, due_at=None, **values)

@@ -29,6 +29,12 @@ def get(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
     return connection.execute(_DESK, {"name": name}).first()
 
 
+def polled(connection: sa.Connection, name: str) -> datetime | None:
+    """When the last page of a poll was taken."""
+    row = get(connection, name)
+    return row.polled_at if row is not None else None
+
+
 def change(connection: sa.Connection, name: str, **values: Any) -> None:
     if not connection.execute(_CHANGE, {"this": name, **values}).rowcount:
         insert_missing(connection, desks, {"name": name, "poll_n": 0})  # unless another has just made it

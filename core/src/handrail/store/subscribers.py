@@ -49,11 +49,6 @@ def due(connection: sa.Connection, names: Collection[str], before: datetime) -> 
     return connection.execute(query.limit(1)).first() is not None
 
 
-def newest(connection: sa.Connection) -> int:
-    """The number of the newest update, 0 where there is none."""
-    return int(connection.execute(sa.select(sa.func.max(updates.c.seq))).scalar() or 0)
-
-
 def waiting(connection: sa.Connection, cursor: int, kinds: Collection[str]) -> int:
     """How many updates of these kinds (none: all) stand behind a cursor."""
     query = sa.select(sa.func.count()).where(updates.c.seq > cursor)

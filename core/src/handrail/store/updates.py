@@ -42,6 +42,12 @@ _STATUSES = sa.select(updates.c.body).where(
 )
 _STATUSES_AFTER = _STATUSES.where(updates.c.at >= sa.bindparam("at")).order_by(updates.c.at)
 _STATUSES_BEFORE = _STATUSES.where(updates.c.at <= sa.bindparam("at")).order_by(updates.c.at.desc())
+_CREATED_SINCE = (
+    sa.select(tickets.c.id)
+    .join(updates, updates.c.handoff_id == tickets.c.handoff_id)
+    .where(tickets.c.desk == sa.bindparam("desk"), updates.c.seq > sa.bindparam("since"))
+    .where(updates.c.kind == "created")
+)
 _STEP = (
     counters.update()
     .where(counters.c.name == sa.bindparam("counter"))
@@ -89,6 +95,16 @@ def open_tickets(connection: sa.Connection, desk: str, since: datetime) -> Seque
     unfinished = sa.and_(tickets.c.desk == desk, tickets.c.status.in_(_OPEN))
     recent = sa.and_(solved, sa.or_(tickets.c.status_at.is_(None), tickets.c.status_at > since))
     return connection.execute(tickets.select().where(sa.or_(unfinished, recent)).order_by(tickets.c.id)).all()
+
+
+def newest(connection: sa.Connection) -> int:
+    """The number of the newest update, 0 where there is none."""
+    return int(connection.execute(sa.select(sa.func.max(updates.c.seq))).scalar() or 0)
+
+
+def created_since(connection: sa.Connection, desk: str, since: int) -> Sequence[str]:
+    """The tickets on a desk of the handoffs whose ticket has become known behind the update ``since``."""
+    return connection.execute(_CREATED_SINCE, {"desk": desk, "since": since}).scalars().all()
 
 
 def lock(connection: sa.Connection, desk: str, ticket_ids: Iterable[str]) -> None:
