@@ -101,6 +101,13 @@ PLANTS = (
         'update = item.model_copy(update={**about, "id": f"{row.desk}:{item.id}:{self.context.clock().minute}"})',
     ),
     _one(
+        "what a poll passed over before the ticket was known is lost",
+        "delivery.py",
+        " or desks.polled(connection, work.handoff.desk) != work.polled",
+        "",
+        seed=12,
+    ),
+    _one(
         "nobody looks for twins",
         "delivery.py",
         'if work.operation.kind == "create" and after is not None:',
