@@ -229,6 +229,31 @@ def test_a_lagging_index_is_looked_at_again_before_a_second_create(
     assert len(acme.seen("POST /cases")) == 1
 
 
+def test_a_look_whose_answer_takes_long_shows_what_was_there_before(
+    drivers: Drivers, acme: SimulatedAcme, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme.lag = LaggingAcme.lag
+    acme.fault("lose", on="POST /cases", when="after")
+    journal, driver = Journal(), drivers(LaggingAcme)
+    with pytest.raises(Unsure):
+        create(driver, journal)
+    clock.advance(30)
+    inner = driver.transport.send
+
+    def slow(wire: Any, headers: Any) -> Any:
+        reply = inner(wire, headers)
+        clock.advance(70)
+        return reply
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.transport, "send", slow)
+        with pytest.raises(Unsure, match="not visible"):
+            create(driver, Journal(entries=journal.entries))
+    create(driver, Journal(entries=journal.entries))
+
+    assert len(acme.seen("POST /cases")) == 1
+
+
 def test_after_the_lag_what_is_not_there_is_sent_again(
     drivers: Drivers, acme: SimulatedAcme, clock: Clock
 ) -> None:

@@ -223,10 +223,10 @@ class Driver:
             return None
         if request.key and not entry.answer and self._key_holds(entry):
             return None
+        waited = self.clock() - entry.last_sent  # until the look, however long its answer takes
         found = self._look(request.unless)
         if found is not None:
             return Reply(200, found=found)
-        waited = self.clock() - entry.last_sent
         if waited < timedelta(0):  # the clock went back: how long it really was is not known
             journal.wait_anew(entry, self.clock())
             waited = timedelta(0)
