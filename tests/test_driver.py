@@ -208,15 +208,21 @@ def test_the_same_request_gives_the_same_bytes(drivers: Drivers) -> None:
     assert prepare(drivers().connector, request, 2).headers["Idempotency-Key"] == "k-r2"
 
 
-def test_a_lagging_index_is_looked_at_again_before_a_second_create(
-    drivers: Drivers, acme: SimulatedAcme, clock: Clock
-) -> None:
+def half_a_minute_in_doubt(drivers: Drivers, acme: SimulatedAcme, clock: Clock) -> tuple[Driver, Journal]:
+    """A case was made on a desk whose index lags, and we do not know."""
     acme.lag = LaggingAcme.lag
     acme.fault("lose", on="POST /cases", when="after")
-    journal, driver = Journal(), drivers(LaggingAcme)
+    driver, journal = drivers(LaggingAcme), Journal()
     with pytest.raises(Unsure):
         create(driver, journal)
     clock.advance(30)
+    return driver, journal
+
+
+def test_a_lagging_index_is_looked_at_again_before_a_second_create(
+    drivers: Drivers, acme: SimulatedAcme, clock: Clock
+) -> None:
+    driver, journal = half_a_minute_in_doubt(drivers, acme, clock)
     with pytest.raises(Unsure, match="not visible") as caught:
         create(driver, Journal(entries=journal.entries))
     assert caught.value.after == 60
@@ -232,12 +238,7 @@ def test_a_lagging_index_is_looked_at_again_before_a_second_create(
 def test_a_look_whose_answer_takes_long_shows_what_was_there_before(
     drivers: Drivers, acme: SimulatedAcme, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acme.lag = LaggingAcme.lag
-    acme.fault("lose", on="POST /cases", when="after")
-    journal, driver = Journal(), drivers(LaggingAcme)
-    with pytest.raises(Unsure):
-        create(driver, journal)
-    clock.advance(30)
+    driver, journal = half_a_minute_in_doubt(drivers, acme, clock)
     inner = driver.transport.send
 
     def slow(wire: Any, headers: Any) -> Any:

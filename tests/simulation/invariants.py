@@ -142,8 +142,7 @@ def _tale(universe: Universe, tale: Tale, row: dict[str, Any]) -> None:
 
 
 def _came_late(universe: Universe, id: str) -> int:
-    """On how many requests the desk acted, or may have, after it had said no to a later one: nobody can
-    know that."""
+    """On how many requests the desk acted, or may have, after a no to a later one: nobody can know that."""
     return sum(id.encode() in body for body in universe.late)
 
 

@@ -78,9 +78,8 @@ class Network:
         if draw is not None:
             return self._spoilt(draw, wire, headers)
         universe.elapse(time.uniform(0.01, 0.2))
-        quick = (
-            universe.chance.strike("quick person", universe.settings.quick) if wire.method == "POST" else None
-        )
+        share = universe.settings.quick if wire.method == "POST" else 0
+        quick = universe.chance.strike("quick person", share)
         known = self.place.ids() if quick else set()
         reply = self._done(wire, headers)
         for ticket_id in sorted(self.place.ids() - known) if quick else ():

@@ -35,7 +35,7 @@ from handrail.gate import HeldBack
 from handrail.journal import Superseded
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
 from handrail.pace import MINUTE
-from handrail.roads import READS
+from handrail.roads import READS, read_soon
 from handrail.steps import Steps
 from handrail.store import desks, handoffs, operations, updates
 from handrail.store.operations import StoredJournal
@@ -237,8 +237,7 @@ class Delivery:
             self.context.schedule(connection, f"sweep:{desk}", handoff.id, 0, after.total_seconds())
 
     def _read_soon(self, connection: sa.Connection, work: Work, ticket_id: str) -> None:
-        desk = work.handoff.desk
-        self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", work.attempt * READS, 0)
+        read_soon(self.context, connection, work.handoff.desk, ticket_id, work.attempt * READS)
 
     def sweep(self, id: str, n: int) -> None:
         """The job: end the twins that an unsure create may have left."""

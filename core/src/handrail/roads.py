@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
+
 from handrail.connector import Can, Doorbell, Page
 from handrail.context import Context
 from handrail.errors import DeskPaused, HandrailError, SignatureError, Unsupported
@@ -196,7 +198,7 @@ class Roads:
                     connection, desk, cursor=page.cursor, polled_at=self.context.clock(), poll_error=None
                 )
                 for ticket_id in updates.created_since(connection, desk, since):
-                    self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", 0, 0)
+                    read_soon(self.context, connection, desk, ticket_id, 0)
         return taken.count(Taken.STORED), complete
 
     def read_step(self, desk_and_ticket: str, n: int) -> None:
@@ -217,7 +219,14 @@ class Roads:
     def schedule_read(self, desk: str, ticket_id: str, n: int) -> None:
         with self.context.store.begin() as connection:
             delay = min(_SOON * 2.0 ** (n % READS - 1), _LONGEST_READ)
-            self.context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", n, delay)
+            read_soon(self.context, connection, desk, ticket_id, n, delay)
+
+
+def read_soon(
+    context: Context, connection: sa.Connection, desk: str, ticket_id: str, n: int, delay: float = 0
+) -> None:
+    """Schedule the job that reads one ticket; ``n`` is one of the numbers of its occasion, see ``READS``."""
+    context.schedule(connection, f"read:{desk}", f"{desk}/{ticket_id}", n, delay)
 
 
 def _words(doing: str, error: Exception) -> str:

@@ -107,7 +107,8 @@ class Inbox:
         id = item.id if isinstance(item, Ticket) else item.ticket_id
         row = updates.ticket_of(connection, desk, id)
         if row is None:
-            return self._unknown(connection, desk, item, patient)
+            marker = item.handoff_id if isinstance(item, Update) else None
+            return self._unknown(connection, desk, id, marker, patient)
         if isinstance(item, Doorbell):
             return Taken.TOO_EARLY
         if isinstance(item, Ticket):
@@ -129,18 +130,15 @@ class Inbox:
     # Whose is it?
 
     def _unknown(
-        self, connection: sa.Connection, desk: str, item: Update | Ticket | Doorbell, patient: bool
+        self, connection: sa.Connection, desk: str, id: str, marker: str | None, patient: bool
     ) -> Taken:
         """A ticket that we do not know may be one whose creation is under way, or has just ended."""
-        marker = item.handoff_id if isinstance(item, Update) else None
         if not marker and not patient:
             return Taken.FOREIGN
-        id = item.id if isinstance(item, Ticket) else item.ticket_id
-        early = handoffs.being_created(connection, marker[:26] if marker else None)
-        early = (
-            early or updates.ticket_of(connection, desk, id) is not None
-        )  # committed between the two looks
-        return Taken.TOO_EARLY if early else Taken.FOREIGN
+        if handoffs.being_created(connection, marker[:26] if marker else None):
+            return Taken.TOO_EARLY
+        committed = updates.ticket_of(connection, desk, id) is not None  # between the two looks
+        return Taken.TOO_EARLY if committed else Taken.FOREIGN
 
     def _echo_of_running(self, connection: sa.Connection, handoff_id: str, item: Update) -> bool:
         """True for a comment that carries the marker of an operation whose outcome is not known yet."""
