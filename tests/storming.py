@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.real import until
 
 from handrail import Message, Role, State
 from handrail.rail import Handrail
+from handrail.store import desks
 from handrail.testing import Seen, SimulatedDesk
 
 RUN = "\nfrom handrail.cli import main\nmain()\n"
@@ -223,6 +225,12 @@ def assert_said_in_order(rail: Handrail, desk: SimulatedDesk, id: str, markers: 
     assert [text.count(each) for each in markers] == [1] * len(markers), text
     places = [text.index(each) for each in markers]
     assert places == sorted(places), text
+
+
+def polled(rail: Handrail) -> datetime | None:
+    """When a poll of the desk has last ended."""
+    with rail.context.store.read() as connection:
+        return desks.polled(connection, "support")
 
 
 def leases(rail: Handrail) -> list[str]:

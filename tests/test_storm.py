@@ -18,11 +18,11 @@ from tests.storming import (
     assert_said_in_order,
     herd,
     marker,
+    polled,
     say,
 )
 
 from handrail.rail import Handrail
-from handrail.store import desks
 from handrail.testing import SimulatedDesk, a_conversation
 
 pytest_plugins = ["tests.stores"]
@@ -95,14 +95,7 @@ def rage(processes: Herd, desk: SimulatedDesk, seed: int) -> None:
 def another_poll(rail: Handrail) -> None:
     """Wait until a poll has ended; the one before may have died with its process, and none have ended yet."""
     now = rail.context.clock()
-
-    def has_ended() -> bool:
-        with rail.context.store.read() as connection:
-            row = desks.get(connection, "support")
-        assert row is not None
-        return row.polled_at is not None and row.polled_at > now
-
-    until(has_ended, "another poll")
+    until(lambda: (polled(rail) or now) > now, "another poll")
 
 
 def storm(kind: str, store_url: str, tmp_path: Path, seed: int) -> None:

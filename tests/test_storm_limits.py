@@ -18,6 +18,7 @@ from tests.storming import (
     assert_each_once,
     herd,
     leases,
+    polled,
 )
 
 from handrail import State
@@ -160,8 +161,9 @@ class TestEnd:
             rail = stack.enter_context(a_rail(store_url, {"support": settings}))
             processes = stack.enter_context(herd(tmp_path, write_config(tmp_path, store_url, settings)))
             first = processes.works("first")
+            until(lambda: polled(rail), "the only poll: it would read again what is made meanwhile")
             warm = hand_off(rail, 1, "warm")
-            until(lambda: all_delivered(rail, warm), "the first one")
+            until(lambda: all_delivered(rail, warm) and not desk.in_flight, "the first one")
             desk.pause = 2.0
             before = len(desk.requests)
             ids = hand_off(rail, 6)
