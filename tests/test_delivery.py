@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,26 @@ def test_what_a_poll_passed_over_while_the_ticket_was_made_is_read_afterwards(
     slow.run(within=60)
     slow.poll()
     assert [update.text for update in slow.updates(handoff, UpdateKind.REPLY)] == ["I have it already"]
+
+
+def test_a_ticket_that_took_long_is_read_though_the_clock_went_back_meanwhile(
+    worlds: Worlds, acme: SimulatedAcme, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its webhooks came too early for so long that they were left; nobody has polled since."""
+    seconds = [0.0]
+    monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    world = worlds()
+    handoff = world.hand_off()
+
+    def meanwhile() -> None:
+        (case,) = acme.cases
+        acme.human_replies(case, "I have it already")
+        seconds[0] += 40
+        clock.advance(-1)
+
+    during(world, meanwhile)
+    world.run(within=10)
+    assert [update.text for update in world.updates(handoff, UpdateKind.REPLY)] == ["I have it already"]
 
 
 class ChoosyAcme(Acme):

@@ -50,6 +50,8 @@ class Work:
     began: datetime
     polled: datetime | None
     """When the desk was polled last, by the clock of who did: it tells whether somebody has polled since."""
+    since: float = field(init=False)
+    """When its sending began, in seconds that no setting of the clock moves."""
     journal: StoredJournal = field(init=False)
     following: Callable[[sa.Connection], Work | None] = nothing
 

@@ -115,7 +115,7 @@ class Delivery:
 
     def _perform(self, work: Work) -> Work | None:
         """Send one operation; the next piece of work, or None where this attempt ends."""
-        this = work.handoff.id, work.attempt
+        this, work.since = (work.handoff.id, work.attempt), time.monotonic()
         self._under_way.add(this)
         try:
             return self._performed(work)
@@ -226,7 +226,8 @@ class Delivery:
 
     def _passed_over(self, connection: sa.Connection, work: Work, now: datetime) -> bool:
         """True where what people did on a new ticket may have been told already, when nobody knew it."""
-        return abs(now - work.began) > SLOW or desks.polled(connection, work.handoff.desk) != work.polled
+        took = max(abs(now - work.began), timedelta(seconds=time.monotonic() - work.since))
+        return took > SLOW or desks.polled(connection, work.handoff.desk) != work.polled
 
     def _follow_doubt(self, connection: sa.Connection, work: Work, ticket: Ticket) -> None:
         """An earlier try may have made the ticket: people may have acted on it, and it may have a twin."""
