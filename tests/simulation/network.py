@@ -73,7 +73,7 @@ class Network:
         universe, time = self.universe, self.universe.chance.time
         if universe.now < self.place.out_until:
             universe.chance.count("exchange in an outage")
-            return self._out(time)
+            return self._out(time, wire, headers)
         draw = universe.chance.strike("exchange", universe.settings.faults)
         if draw is not None:
             return self._spoilt(draw, wire, headers)
@@ -87,12 +87,14 @@ class Network:
         universe.elapse(time.uniform(0.01, 0.2), self.process, quick)
         return reply
 
-    def _out(self, time: random.Random) -> Reply:
+    def _out(self, time: random.Random, wire: Wire, headers: Mapping[str, str]) -> Reply:
         kind = self.place.out_kind
         if kind == "refuses":
             raise NotDone("no connection to the desk: it refused, or its name is unknown")
         if kind == "503":
             return Reply(503, b"down for maintenance")
+        if kind == "mute" and wire.method != "GET":  # it takes what it is told, and never answers
+            self._done(wire, headers)
         self.universe.elapse(time.uniform(5, 60), self.process)
         raise Unsure("the desk did not answer in time")
 

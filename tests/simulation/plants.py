@@ -165,4 +165,16 @@ PLANTS = (
         "            with self.context.store.begin():\n"
         "                ticket = self.context.driver(work.handoff.desk).run(self._steps(work), work.journal)\n",
     ),
+    _one(
+        "a desk that was given up in doubt is forgotten",
+        "fallback.py",
+        "        lookback.remember(context, connection, row)\n",
+        "        pass\n",
+    ),
+    _one(
+        "a ticket is ended that no other desk has taken over",
+        "lookback.py",
+        "        elif row.ticket_id or row.state == State.CANCELLED:\n",
+        "        elif row.ticket_id or row.state in (State.CANCELLED, State.UNDELIVERED):\n",
+    ),
 )

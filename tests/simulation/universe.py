@@ -410,9 +410,9 @@ class Universe:
         """Outages of minutes and hours, clocks that jump, workers that are stopped, operators who help."""
         draw, end = self.chance.stream("weather"), self.settings.hours * HOUR
         for place in self.places.values():
-            if draw.random() < 0.4:
+            if draw.random() < 0.5:
                 at, lasts = draw.uniform(0, end), draw.choice([300, HOUR, 3 * HOUR]) * draw.random()
-                kind = draw.choice(["refuses", "503", "hangs"])
+                kind = draw.choice(["refuses", "503", "hangs", "mute", "mute"])
                 self.agenda.add(at, lambda p=place, s=lasts, k=kind: self._outage(p, s, k), "outage")  # type: ignore[misc]
         for _ in range(draw.randint(0, 3) if self.settings.jumps else 0):
             by = draw.uniform(-1, 1) * self.settings.jumps

@@ -17,6 +17,7 @@ from handrail.driver import Driver
 from handrail.engine import Schedule
 from handrail.errors import DeskPaused, NotDone, NotFound
 from handrail.http import Http
+from handrail.journal import Journal
 from handrail.mail import MailTransport
 from handrail.pace import Pace
 from handrail.presence import Presence
@@ -76,8 +77,15 @@ class Context:
         for driver in list(self._drivers.values()):
             driver.gate.halt(halted)
 
-    def ask(self, desk: str, make: Callable[[], Steps[T]], *, paused_too: bool = False) -> T:
-        """Run steps that only read, in a slot of the desk's, and return their result.
+    def ask(
+        self,
+        desk: str,
+        make: Callable[[], Steps[T]],
+        *,
+        paused_too: bool = False,
+        journal: Journal | None = None,
+    ) -> T:
+        """Run steps in a slot of the desk's, and return their result; without a journal they only read.
 
         Raises ``DeskPaused`` where the desk is paused, ``NotDone`` where its slots stay taken, and what the
         desk makes of it.
@@ -92,7 +100,7 @@ class Context:
                 raise NotDone(
                     f"as many requests to {desk} are under way as its concurrency allows, or this ends"
                 )
-            return self.driver(desk).run(make)
+            return self.driver(desk).run(make, journal)
 
     def step_aside(self, desk: str) -> None:
         """Who delivers lets those go first, now and then, that only read."""

@@ -19,7 +19,7 @@ import tenacity
 
 from handrail import again
 from handrail.claims import Claims, Work, nothing, ticket_of
-from handrail.connector import Change, LeftOpen, Said
+from handrail.connector import Change, Said
 from handrail.context import Context
 from handrail.errors import (
     DeskError,
@@ -33,6 +33,7 @@ from handrail.errors import (
 from handrail.fallback import give_up
 from handrail.gate import HeldBack
 from handrail.journal import Superseded
+from handrail.lookback import of_twin
 from handrail.model import Handoff, Message, State, Status, Ticket, Urgency
 from handrail.pace import MINUTE
 from handrail.roads import READS, read_soon
@@ -254,9 +255,7 @@ class Delivery:
             return self._sweep_later(row, n, str(error))
         with self.context.store.begin() as connection:
             for twin in twins:
-                end = _LEFT_OPEN if isinstance(twin, LeftOpen) else _ENDED
-                said = f"ticket {twin} on {row.desk} {end.format(ticket.id)}"
-                handoffs.note(connection, id, self.context.clock(), said)
+                handoffs.note(connection, id, self.context.clock(), of_twin(desk, twin, ticket.id))
 
     def _sweep_later(self, row: Any, n: int, why: str) -> None:
         with self.context.store.begin() as connection:
@@ -360,8 +359,6 @@ class Delivery:
         return None
 
 
-_ENDED = "was a twin of {} and is ended"
-_LEFT_OPEN = "is a twin of {}; people have written on it, so it stays open; nothing comes back from it"
 _MAY_LACK = ("group", "urgency")
 _DONE = {"create": "delivered to", "say": "message added on", "change": "change made on"}
 

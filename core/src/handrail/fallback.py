@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from handrail import lookback
 from handrail.connector import Undone
 from handrail.context import Context
 from handrail.ids import ulid
@@ -22,12 +23,14 @@ from handrail.sync import Taken
 def give_up(context: Context, connection: sa.Connection, row: Any, why: str) -> None:
     """The ticket cannot be made on this desk: on to the next one, under a key of its own, or undelivered."""
     now, handoff = context.clock(), Handoff.model_validate_json(row.body)
+    in_doubt = operations.in_doubt(connection, row.id)
+    if in_doubt:
+        lookback.remember(context, connection, row)
     following = _next_desk(context, handoff)
     if following is None:
         _free(connection, row, state=State.UNDELIVERED, last_error=why)
         handoffs.note(connection, row.id, now, f"undelivered: {why}")
         return
-    in_doubt = operations.in_doubt(connection, row.id)
     doubt = "; it may hold a ticket all the same" if in_doubt else ""
     moved = handoff.model_copy(
         update={

@@ -22,6 +22,7 @@ from handrail.context import Clock, Context, utc_now
 from handrail.engine import Duties, Jobs, Schedule, Worker
 from handrail.errors import ConfigError, DeskError, DeskPaused, InputError
 from handrail.flows import raising_holds
+from handrail.lookback import LookBack
 from handrail.model import (
     Conversation,
     File,
@@ -66,6 +67,7 @@ class Handrail:
         self.delivery = delivery.Delivery(self.context, self.inbox)
         self.roads = Roads(self.context, self.inbox)
         self.raising = Raising(self.context, self.inbox, raising_holds(self.context))
+        self.look_back = LookBack(self.context)
         self.side_steps = SideSteps(self.context)
 
     @classmethod
@@ -308,6 +310,8 @@ class Handrail:
             self.roads.poll_step(id, n)
         elif step == "sweep":
             self.delivery.sweep(id, n)
+        elif step == "lookback":
+            self.look_back.step(id, n)
         elif step == "read":
             self.roads.read_step(id, n)
         elif step == "ring":

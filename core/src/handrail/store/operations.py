@@ -22,6 +22,8 @@ _OPEN = (
     .order_by(operations.c.seq)
 )
 _FIRST = _OPEN.limit(1)
+_BY_ID = operations.select().where(operations.c.id == sa.bindparam("this"))
+_LOCKED = _BY_ID.with_for_update()
 _ANY = (
     sa.select(operations.c.id)
     .where(operations.c.handoff_id == sa.bindparam("handoff"), operations.c.state == "todo")
@@ -83,20 +85,29 @@ def add(
     now: datetime,
     *,
     first: bool = False,
+    state: str = "todo",
 ) -> None:
-    """Queue an operation behind those that the handoff has already; ``first`` where it has none."""
+    """Queue an operation behind those that the handoff has already; ``first`` where it has none.
+
+    One ``aside`` is not in the queue: something else than the delivery performs it.
+    """
     row = {
         "id": id,
         "handoff_id": handoff_id,
         "seq": 1 if first else connection.execute(_LAST, {"handoff": handoff_id}).scalar_one() + 1,
         "kind": kind,
         "payload": json.dumps(payload),
-        "state": "todo",
+        "state": state,
         "tries": 0,
         "round": 0,
         "created_at": now,
     }
     connection.execute(_ADD, row)
+
+
+def get(connection: sa.Connection, id: str, *, lock: bool = False) -> sa.Row[Any]:
+    """The operation, which must be there. ``lock`` keeps other writers of it out until the commit."""
+    return connection.execute(_LOCKED if lock else _BY_ID, {"this": id}).one()
 
 
 def first_todo(connection: sa.Connection, handoff_id: str) -> sa.Row[Any] | None:

@@ -133,6 +133,38 @@ class OnceTests(KitBase):
         assert world.show(handoff)["state"] == State.WITH_HUMANS
         assert len(world.desk.tickets) == 1
 
+    @pytest.mark.parametrize("written", [False, True])
+    def test_a_desk_that_was_given_up_in_doubt_keeps_no_second_ticket(
+        self, simulated: SimulatedDesk, clock: Clock, written: bool
+    ) -> None:
+        """Where looks are answered all the time, as in a mailbox of ours, it is never given up."""
+        settings = {"timeout": "5s", **self.settings}
+        with World(
+            simulated,
+            self.connector,
+            clock=clock,
+            settings=settings,
+            fallback=["spare"],
+            give_up_after=timedelta(hours=1),
+        ) as world:
+            simulated.fault("lose", on=self.create_path(world), when="after")
+            handoff = world.hand_off(a_conversation("given up"))
+            world.run()
+            made = simulated.tickets[-1].id
+            if written:
+                simulated.human_replies(made, "I have a look")
+            simulated.refuse()
+            world.let_pass(3700)
+            simulated.accept_again()
+            world.let_pass(4 * 3600)
+            shown = world.show(handoff)
+
+        assert shown["state"] == State.WITH_HUMANS
+        assert {made, shown["ticket"]["id"]} == {ticket.id for ticket in simulated.tickets[1:]}
+        lines = [line["text"] for line in shown["timeline"] if f"ticket {made} on desk" in line["text"]]
+        ended = ["stays open" if written else "is ended"] if shown["desk"] == "spare" else []
+        assert [word for line in lines for word in ("stays open", "is ended") if word in line] == ended
+
     @pytest.mark.parametrize("form", ["seconds", "date"])
     def test_429_waits_as_long_as_the_desk_asked(self, world: World, form: str) -> None:
         world.deliver(a_conversation("warm"))

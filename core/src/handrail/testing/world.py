@@ -70,6 +70,7 @@ class Agenda:
 class World:
     """One rail, one desk, one clock. ``settings`` of the desk may be added to.
 
+    Each name in ``fallback`` is the same desk once more, under that name.
     A ``store`` address that is given is used as it is and left there, so that a second world can go on.
     """
 
@@ -81,6 +82,7 @@ class World:
         clock: Clock,
         store: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        fallback: Sequence[str] = (),
         **config: Any,
     ) -> None:
         self.desk = desk
@@ -94,7 +96,9 @@ class World:
                 path=Path(self._folder.name) / "handrail.toml",
                 store=store or fresh_store(Path(self._folder.name) / "handrail.db"),
                 desk="desk",
-                desks={"desk": self.connector},
+                desks={name: connector(**given | dict(settings or {})) for name in fallback}
+                | {"desk": self.connector},
+                fallback=tuple(fallback),
                 **config,
             ),
             clock=clock,
