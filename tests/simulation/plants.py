@@ -60,7 +60,7 @@ PLANTS = (
         "driver.py",
         "if reply.status >= 500 or (reply.status == 409 and request.key):\n            return Unsure(",
         "if reply.status >= 500 or (reply.status == 409 and request.key):\n            return NotDone(",
-        seed=2,
+        seed=21,
     ),
     _one(
         "an answer that was not understood counts as not done",
@@ -68,7 +68,7 @@ PLANTS = (
         "            raise Unsure(\n                f\"the desk's answer was not understood",
         "            if journal and journal.entries:\n                journal.without_effect(journal.entries[-1], False)\n"
         "            raise Unsure(\n                f\"the desk's answer was not understood",
-        seed=4,
+        seed=9,
     ),
     _one(
         "our own comments are not remembered",
@@ -87,12 +87,14 @@ PLANTS = (
         "sync.py",
         "        if row.status_at and item.at < row.status_at:\n            return self._late_status(connection, row, item, item.status)\n",
         "",
+        seed=12,
     ),
     _one(
         "a stale snapshot is believed",
         "sync.py",
         "        if row.updated_at and at < row.updated_at:\n            return Taken.KNOWN\n        stamp",
         "        at = self.context.clock()\n        stamp",
+        seed=47,
     ),
     _one(
         "an update is told once for each road",
@@ -112,19 +114,21 @@ PLANTS = (
         "delivery.py",
         'if work.operation.kind == "create" and after is not None:',
         "if False and after is not None:",
-        seed=4,
+        seed=27,
     ),
     _one(
         "who holds a handoff is not asked",
         "store/handoffs.py",
         "return bool(row.lease_until and row.lease_until > now and is_alive(row.lease_by))",
         "return False",
+        seed=3,
     ),
     _one(
         "an attempt that was overtaken goes on",
         "store/handoffs.py",
         "return bool(row.attempts == attempt and row.lease_by == owner())",
         "return True",
+        seed=6,
     ),
     _one(
         "the next try is not scheduled",
@@ -157,6 +161,7 @@ PLANTS = (
         "accept.py",
         '    context.schedule(connection, f"deliver:{handoff.desk}", handoff.id, 0, delay)\n    return handoff',
         "    return handoff",
+        seed=6,
     ),
     _one(
         "a request is sent inside of a transaction",
@@ -170,11 +175,13 @@ PLANTS = (
         "fallback.py",
         "        lookback.remember(context, connection, row)\n",
         "        pass\n",
+        seed=6,
     ),
     _one(
         "a ticket is ended that no other desk has taken over",
         "lookback.py",
         "        elif row.ticket_id or row.state == State.CANCELLED:\n",
         "        elif row.ticket_id or row.state in (State.CANCELLED, State.UNDELIVERED):\n",
+        seed=6,
     ),
 )

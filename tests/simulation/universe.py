@@ -85,7 +85,7 @@ class Settings:
             hook_loss=draw.choice([0, 0.1, 0.5]),
             poll=draw.choice([600, 1800, HOUR]) if not hooks or draw.random() < 0.7 else 6 * HOUR,
             hours=draw.choice([0.5, 1, 3]),
-            give_up=draw.choice([0.5, 4, 24]),
+            give_up=draw.choice([0.25, 0.5, 4, 24]),
             quick=draw.choice([0, 0.1, 0.5]),
         )
 
@@ -409,8 +409,9 @@ class Universe:
     def _weather(self) -> None:
         """Outages of minutes and hours, clocks that jump, workers that are stopped, operators who help."""
         draw, end = self.chance.stream("weather"), self.settings.hours * HOUR
+        often = 0.9 if self.settings.give_up < 1 else 0.4  # where an outage ends more than patience
         for place in self.places.values():
-            if draw.random() < 0.5:
+            if draw.random() < often:
                 at, lasts = draw.uniform(0, end), draw.choice([300, HOUR, 3 * HOUR]) * draw.random()
                 kind = draw.choice(["refuses", "503", "hangs", "mute", "mute"])
                 self.agenda.add(at, lambda p=place, s=lasts, k=kind: self._outage(p, s, k), "outage")  # type: ignore[misc]
