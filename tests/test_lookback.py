@@ -59,7 +59,7 @@ def test_the_ticket_that_a_desk_made_all_the_same_is_ended_once_it_answers(
     (note,) = [note["text"] for note in left["notes"][1:]]
     assert f"goes on in ticket {kept['id']} on backup (http" in note
     assert lines(world, handoff, "twin") == [
-        f"ticket {left['id']} on desk was a twin of {kept['id']} and is ended"
+        f"ticket {left['id']} on desk was a twin of {kept['id']} on backup and is ended"
     ]
     assert (world.show(handoff)["state"], world.show(handoff)["ticket"]["id"]) == (
         State.WITH_HUMANS,
@@ -82,7 +82,9 @@ def test_a_ticket_on_which_people_have_written_stays_open_and_is_told(
     assert left["status"] not in (Status.SOLVED, Status.CLOSED)
     assert "please go on there" in left["notes"][-1]["text"]
     (line,) = lines(world, handoff, "twin")
-    assert f"ticket {left['id']} on desk is a twin of {kept['id']}; people have written on it" in line
+    assert (
+        f"ticket {left['id']} on desk is a twin of {kept['id']} on backup; people have written on it" in line
+    )
     assert world.updates(handoff, UpdateKind.REPLY) == []
 
 

@@ -162,7 +162,7 @@ def _elsewhere(universe: Universe, tale: Tale, row: dict[str, Any], lines: Seque
     for place in universe.places.values():
         ids = _tickets(place, tale, row["id"])
         if row["ticket_id"]:  # else there is nothing that they could be twins of
-            ids = [id for id in ids if not _is_told_twin(id, tale, lines)]
+            ids = [id for id in ids if not _is_told_twin(place, id, tale, lines)]
         if (row["desk"], row["ticket_id"]) == (place.name, row["ticket_id"]) and row["ticket_id"]:
             universe.check(
                 ids == [row["ticket_id"]], f"{row['id']} has the tickets {ids}, not {row['ticket_id']}"
@@ -172,11 +172,13 @@ def _elsewhere(universe: Universe, tale: Tale, row: dict[str, Any], lines: Seque
             universe.check(len(ids) <= late, f"{row['id']} also has {ids} on {place.name}")
 
 
-def _is_told_twin(id: str, tale: Tale, lines: Sequence[str]) -> bool:
+def _is_told_twin(place: Place, id: str, tale: Tale, lines: Sequence[str]) -> bool:
     """It was ended, or stays open because people have written on it."""
-    written = any(act.ticket_id == id for act in tale.acts)
+    written = any((act.place, act.ticket_id) == (place.name, id) for act in tale.acts)
     kinds = ("was a twin of", *(["is a twin of"] if written else []))
-    return any(line.startswith(f"ticket {id} on ") and any(k in line for k in kinds) for line in lines)
+    return any(
+        line.startswith(f"ticket {id} on {place.name} ") and any(k in line for k in kinds) for line in lines
+    )
 
 
 # What is on the ticket.

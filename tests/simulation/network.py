@@ -78,14 +78,20 @@ class Network:
         if draw is not None:
             return self._spoilt(draw, wire, headers)
         universe.elapse(time.uniform(0.01, 0.2))
+        reply, quick = self._seen_at_once(wire, headers)
+        universe.elapse(time.uniform(0.01, 0.2), self.process, quick)
+        return reply
+
+    def _seen_at_once(self, wire: Wire, headers: Mapping[str, str]) -> tuple[Reply, random.Random | None]:
+        """The desk does what it is told; of what is new on it, people may see something before we know it."""
+        universe = self.universe
         share = universe.settings.quick if wire.method == "POST" else 0
         quick = universe.chance.strike("quick person", share)
         known = self.place.ids() if quick else set()
         reply = self._done(wire, headers)
         for ticket_id in sorted(self.place.ids() - known) if quick else ():
             universe.new_on_desk(self.place, ticket_id, quick)
-        universe.elapse(time.uniform(0.01, 0.2), self.process, quick)
-        return reply
+        return reply, quick
 
     def _out(self, time: random.Random, wire: Wire, headers: Mapping[str, str]) -> Reply:
         kind = self.place.out_kind
@@ -94,7 +100,7 @@ class Network:
         if kind == "503":
             return Reply(503, b"down for maintenance")
         if kind == "mute" and wire.method != "GET":  # it takes what it is told, and never answers
-            self._done(wire, headers)
+            self._seen_at_once(wire, headers)
         self.universe.elapse(time.uniform(5, 60), self.process)
         raise Unsure("the desk did not answer in time")
 

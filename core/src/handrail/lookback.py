@@ -190,7 +190,8 @@ class LookBack:
 
     def _end(self, work: Work, left: Left, ticket: Ticket) -> None:
         """Say on the ticket where the conversation goes on, and solve it if nobody has written on it."""
-        connector, first = self.context.connector(left.desk), work.row.ticket_id or "what was cancelled"
+        connector, row = self.context.connector(left.desk), work.row
+        first = f"{row.ticket_id} on {row.desk}" if row.ticket_id else "what was cancelled"
         status = None if left.written else Status.SOLVED
         change = Change(status=status, note=left.note, marker=work.operation.id)
         line = of_twin(left.desk, LeftOpen(ticket.id) if left.written else ticket.id, first)
