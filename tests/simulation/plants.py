@@ -107,7 +107,7 @@ PLANTS = (
         "delivery.py",
         " or desks.polled(connection, work.handoff.desk) != work.polled",
         "",
-        seed=12,
+        seed=231691902,
     ),
     _one(
         "nobody looks for twins",

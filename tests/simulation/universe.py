@@ -322,7 +322,7 @@ class Universe:
         if tale is None:
             return
         self.chance.count("somebody was quick")
-        if draw.random() < 0.3:  # a worker begins elsewhere, and polls
+        if draw.random() < 0.6:  # a worker begins elsewhere, and polls
             self.later(draw.uniform(0, 0.3), lambda: self._polls(place.name), "a poll")
         self.later(
             draw.choice([0, 0, 2]) * draw.random(), lambda: tale.quick(place, ticket_id, draw), "quick"
