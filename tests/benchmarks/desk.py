@@ -16,6 +16,7 @@ import re
 import time
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_ONE = re.compile(rb"/api/v2/tickets/([0-9]+)")
 _NAMES = {
     b"/api/v2/groups": {"groups": [{"id": 1, "name": "Support"}], "meta": {"has_more": False}},
     b"/api/v2/users/": {"user": {"id": 5, "role": "admin"}},
@@ -103,6 +104,8 @@ class Connection(asyncio.Protocol):
         elif path.startswith(b"/api/v2/tickets/show_many?ids="):
             ids = path.partition(b"=")[2].decode().split("%2C")
             self.answer(200, f'{{"tickets":[{",".join(_TICKET % id for id in ids)}]}}'.encode())
+        elif (one := _ONE.fullmatch(path)) is not None:
+            self.answer(200, f'{{"ticket":{_TICKET % one[1].decode()}}}'.encode())
         else:
             known = next((value for start, value in _NAMES.items() if path.startswith(start)), _NOTHING)
             self.answer(200, json.dumps(known).encode())
