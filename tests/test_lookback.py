@@ -20,9 +20,9 @@ HOUR = 3600
 
 
 @pytest.fixture
-def doubted(worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme) -> World:
+def doubted(worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme, store_url: str) -> World:
     """The first desk makes a ticket and does not say so, then it is down; after two hours it is given up."""
-    return leave(worlds(backup=backup, give_up_after=timedelta(hours=2)), acme)
+    return leave(worlds(backup=backup, store=store_url, give_up_after=timedelta(hours=2)), acme)
 
 
 def leave(world: World, acme: SimulatedAcme) -> World:

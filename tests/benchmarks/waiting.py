@@ -2,7 +2,7 @@
 
     uv run python tests/benchmarks/waiting.py [--store sqlite|postgresql] [--rows 100000] [--rounds 5]
 
-Two databases of one kind, one of them empty, get a worker by turns. Measured are its start, how long 50
+Two databases of one kind, one of them empty, get a worker by turns. Measured are its start, how long 100
 handoffs (``--fresh``) take from the first accepting to the last request at the desk, and how late as many
 timers are that were set to the next second.
 """
@@ -117,7 +117,7 @@ def _lateness(rail: Handrail, ids: list[str], number: int) -> float:
 
 
 def figures(
-    kinds: tuple[str, ...] = STORES, rows: int = 100_000, rounds: int = 5, fresh: int = 50
+    kinds: tuple[str, ...] = STORES, rows: int = 100_000, rounds: int = 5, fresh: int = 100
 ) -> Figures:
     for kind in kinds:
         with ExitStack() as stack:
@@ -141,5 +141,5 @@ def _ratios(
 
 
 if __name__ == "__main__":
-    given = options(__doc__, rows=100_000, rounds=5, fresh=50)
+    given = options(__doc__, rows=100_000, rounds=5, fresh=100)
     show(figures(chosen(given), given.rows, given.rounds, given.fresh))
