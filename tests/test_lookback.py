@@ -169,9 +169,9 @@ def test_a_handoff_that_is_still_on_its_way_keeps_the_ticket_that_may_become_its
 
 
 def test_a_look_that_dies_at_any_point_is_made_again_and_says_one_thing_once(
-    worlds: Worlds, acme: SimulatedAcme, backup: SimulatedAcme
+    doubted: World, acme: SimulatedAcme
 ) -> None:
-    world = leave(worlds(backup=backup, give_up_after=timedelta(hours=2)), acme)
+    world = doubted
     world.hand_off()
     world.let_pass(3 * HOUR)
     returns(acme)

@@ -50,7 +50,7 @@ def retry(context: Context, handoff_id: str) -> None:
         desks.change(connection, row.desk, paused_because=None, paused_at=None)
         state = State.ACCEPTED if dead else row.state
         handoffs.note(connection, handoff_id, now, "sent again by command")
-        _due(context, connection, row, now, trying_since=None, state=state)
+        due(context, connection, row, now, trying_since=None, state=state)
 
 
 def resume(context: Context, desk: str | None = None) -> None:
@@ -76,7 +76,7 @@ def unpark(context: Context, desk: str | None) -> int:
             row = handoffs.get(connection, id, lock=True)
             if row.parked_at is not None:  # else a peer was faster, and it may be under way again
                 # The pause does not count as time in which the desk did not take it.
-                _due(context, connection, row, now, trying_since=None)
+                due(context, connection, row, now, trying_since=None)
     return len(ids)
 
 
@@ -90,7 +90,7 @@ def take_over(context: Context, holder: str) -> int:
             if row.lease_by == holder:
                 why = "broke off with its process" if is_gone(holder) else "is not heard of any more"
                 handoffs.note(connection, row.id, now, f"attempt {row.attempts} {why}; it is taken over")
-                _due(context, connection, row, _settled(context, connection, row, now))
+                due(context, connection, row, _settled(context, connection, row, now))
     return len(rows)
 
 
@@ -107,7 +107,7 @@ def put_back(context: Context, attempts: Iterable[tuple[str, int]]) -> int:
         with context.store.begin() as connection:
             row = handoffs.get(connection, id, lock=True)
             if handoffs.is_attempt(row, attempt):
-                _due(context, connection, row, context.clock())
+                due(context, connection, row, context.clock())
                 found += 1
     return found
 
@@ -130,7 +130,8 @@ def is_gone(holder: str | None) -> bool:
     return holder is not None and not is_alive(holder)
 
 
-def _due(context: Context, connection: sa.Connection, row: Any, at: datetime, **values: Any) -> None:
+def due(context: Context, connection: sa.Connection, row: Any, at: datetime, **values: Any) -> None:
+    """Make a row due, on the desk in ``values`` or its own; its other jobs are out of date then."""
     handoffs.change(connection, row.id, n=row.n + 1, due_at=at, **(handoffs.FREE | values))
     delay = max(timedelta(0), at - context.clock()).total_seconds()
-    context.schedule(connection, f"deliver:{row.desk}", row.id, row.n + 1, delay)
+    context.schedule(connection, f"deliver:{values.get('desk', row.desk)}", row.id, row.n + 1, delay)

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from handrail import lookback
+from handrail import again, lookback
 from handrail.connector import Undone
 from handrail.context import Context
 from handrail.ids import ulid
@@ -28,7 +28,8 @@ def give_up(context: Context, connection: sa.Connection, row: Any, why: str) -> 
         lookback.remember(context, connection, row)
     following = _next_desk(context, handoff)
     if following is None:
-        _free(connection, row, state=State.UNDELIVERED, last_error=why)
+        free = handoffs.FREE | {"n": row.n + 1, "due_at": None, "trying_since": None}
+        handoffs.change(connection, row.id, **free, state=State.UNDELIVERED, last_error=why)
         handoffs.note(connection, row.id, now, f"undelivered: {why}")
         return
     doubt = "; it may hold a ticket all the same" if in_doubt else ""
@@ -42,10 +43,9 @@ def give_up(context: Context, connection: sa.Connection, row: Any, why: str) -> 
         }
     )
     _begin_anew(connection, row.id, now)
-    values = {"desk": following, "hop": moved.hop, "body": moved.model_dump_json(), "last_error": why}
-    _free(connection, row, due_at=now, **values)
+    there = {"desk": following, "hop": moved.hop, "body": moved.model_dump_json()}
+    again.due(context, connection, row, now, **there, trying_since=None, last_error=why)
     handoffs.note(connection, row.id, now, f"{handoff.desk} failed: {why}{doubt}; now to {following}")
-    context.schedule(connection, f"deliver:{following}", row.id, row.n + 1, 0)
 
 
 def undone(context: Context, connection: sa.Connection, desk: str, late: Undone) -> Taken:
@@ -88,12 +88,6 @@ def _begin_anew(connection: sa.Connection, handoff_id: str, now: datetime) -> No
         if operation.state in ("done", "todo"):
             anew = {"id": ulid(now), "state": "todo", "tries": 0, "round": 0, "done_at": None, "error": None}
             operations.change(connection, operation.id, **anew)
-
-
-def _free(connection: sa.Connection, row: Any, **values: Any) -> None:
-    """End the attempt at a row; its jobs are out of date then."""
-    free = handoffs.FREE | {"n": row.n + 1, "due_at": None, "trying_since": None}
-    handoffs.change(connection, row.id, **(free | values))
 
 
 def _next_desk(context: Context, handoff: Handoff) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from handrail import again
 from handrail.connector import Change, Connector, LeftOpen
 from handrail.context import Context
 from handrail.errors import HandrailError, Refused, StoreError, Unsupported
@@ -69,6 +70,8 @@ class Work:
 
     operation: Any
     left: Left
+    handoff: Handoff
+    """As it stood on that desk."""
     row: Any
     n: int
 
@@ -124,7 +127,7 @@ class LookBack:
             if (row.desk, row.hop) == (left.desk, left.hop) and row.state != State.UNDELIVERED:
                 operations.change(connection, id, state="ended")  # it was sent again: its delivery looks
                 return None
-            return Work(operations.get(connection, id), left, row, n)
+            return Work(operations.get(connection, id), left, left.handoff(row), row, n)
 
     def _looked(self, work: Work) -> None:
         left, row = work.left, work.row
@@ -139,9 +142,8 @@ class LookBack:
             self._later(work, f"it holds ticket {found.id}, and {row.desk} has not taken the handoff yet")
 
     def _found(self, work: Work) -> Ticket | None:
-        desk, handoff = work.left.desk, work.left.handoff(work.row)
-        connector = self.context.connector(desk)
-        return self.context.ask(desk, lambda: connector.find(handoff))
+        connector = self.context.connector(work.left.desk)
+        return self.context.ask(work.left.desk, lambda: connector.find(work.handoff))
 
     def _nothing(self, work: Work) -> None:
         """Look once more, or believe it."""
@@ -155,12 +157,11 @@ class LookBack:
 
     def _judged(self, work: Work, found: Ticket) -> Left:
         """What is to become of a ticket that was found: decided once, however often it is then tried."""
-        desk, handoff = work.left.desk, work.left.handoff(work.row)
-        connector = self.context.connector(desk)
-        twins = self.context.ask(desk, lambda: connector.sweep(handoff, found))
+        desk, connector = work.left.desk, self.context.connector(work.left.desk)
+        twins = self.context.ask(desk, lambda: connector.sweep(work.handoff, found))
         said = self._said_on(connector, desk, found)
         by_people = [u for u in said if u.kind in _SPOKEN and u.actor.kind != "system"]
-        written = any(handoff.id not in (update.text or "") for update in by_people)
+        written = any(work.row.id not in (update.text or "") for update in by_people)
         decided = {"ticket": found, "note": self._words(work, written=written), "written": written}
         left = work.left.model_copy(update=decided)
         with self._mine(work) as connection:
@@ -213,12 +214,8 @@ class LookBack:
             if row.state != State.UNDELIVERED or create is None or create.kind != "create":
                 return self._again(connection, work, FIRST_AFTER.total_seconds())
             operations.change(connection, create.id, id=left.operation, round=left.round, tries=1)
-            body, n = left.handoff(row).model_dump_json(), row.n + 1
-            there = {"desk": left.desk, "hop": left.hop, "body": body, "n": n, "due_at": now}
-            handoffs.change(
-                connection, row.id, **there, **handoffs.FREE, trying_since=None, state=State.ACCEPTED
-            )
-            self.context.schedule(connection, f"deliver:{left.desk}", row.id, n, 0)
+            there = {"desk": left.desk, "hop": left.hop, "body": left.handoff(row).model_dump_json()}
+            again.due(self.context, connection, row, now, **there, trying_since=None, state=State.ACCEPTED)
             self._over(connection, work, f"{left.desk} holds ticket {found.id} after all; it goes on there")
 
     # Each look ends in one transaction.

@@ -90,14 +90,14 @@ class World:
         self.agenda = Agenda(clock)
         self._folder = tempfile.TemporaryDirectory(prefix="handrail-")
         given = {key: value for key, value in desk.settings().items() if key != "connector"}
-        self.connector = connector(**given | dict(settings or {}))
+        given |= dict(settings or {})
+        self.connector = connector(**given)
         self.rail = Handrail(
             Config(
                 path=Path(self._folder.name) / "handrail.toml",
                 store=store or fresh_store(Path(self._folder.name) / "handrail.db"),
                 desk="desk",
-                desks={name: connector(**given | dict(settings or {})) for name in fallback}
-                | {"desk": self.connector},
+                desks={"desk": self.connector} | {name: connector(**given) for name in fallback},
                 fallback=tuple(fallback),
                 **config,
             ),
